@@ -1,0 +1,230 @@
+/* The ordering core: Rabia's weak-MVC on owned slots, for 1 to 9 members.
+ *
+ * Specification: shared/design/protocol.md (summarised in README.md of this
+ * folder); base: Rabia, SOSP 2021, Algorithms 1 and 2 (weak-MVC).
+ *
+ * Shape.  A pure state machine: no I/O, no clock, no timer, no global.  Time
+ * and messages arrive in an event; what must be written, what may be sent,
+ * what was decided and when to call again come back in an out.  Same events,
+ * same outs, always.  The driver (replica/) and the simulator (tests/sim)
+ * call it in the same way:
+ *
+ *     rabia_step(r, &event, &out);
+ *     ... honour out in the order its comment states ...
+ *     rabia_out_clear(&out);
+ *
+ * Invariants (rabia_check walks them; R numbers are rules of protocol.md):
+ *   I1  at most one PROPOSAL per slot and one STATE and one VOTE per slot and
+ *       phase is ever emitted; repeats are identical (One slot).
+ *   I2  nothing is emitted for a lap at or beyond frontier + A (window).
+ *   I3  PROPOSAL(batch), STATE(1), VOTE(1) are emitted and counted only while
+ *       the contents are held (R7).  A batch refused for its clock counts as
+ *       not held until it is decided or its time has come.
+ *   I4  decided batches come out in total order, each slot once.
+ *   I5  own messages are counted only when they are on disk, if the options
+ *       say so (durability).
+ *
+ * Limits: members 9, window A laps, history bytes, phases kept per slot,
+ * answer bytes per ASK; each named below.
+ *
+ * Cost: a step is O(messages + slots they touch).  A slot's state is fixed
+ * size; only a contended slot allocates (its phases). */
+#ifndef CONSENSUS_RABIA_H
+#define CONSENSUS_RABIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "consensus/batch.h"
+
+enum {
+    RABIA_MEMBERS_MAX = 9,
+    RABIA_WINDOW = 4096,           /* A, laps; a constant of the cluster */
+    RABIA_AHEAD = RABIA_WINDOW / 2 /* skips, forfeits and the lap mark stay within frontier + this */
+};
+
+/* --- messages ------------------------------------------------------------ */
+
+enum rabia_value { RABIA_NULL = 0, RABIA_BATCH = 1, RABIA_UNSURE = 2 /* VOTE only: "?" */ };
+
+/* Every kind that names slots names a range: laps [lap, lap + count) of one
+ * lane, all with the same value and phase. */
+enum rabia_kind {
+    RABIA_PROPOSAL = 1,  /* value BATCH from the owner carries contents (count 1); from others it is the
+                            echo; value NULL forfeits */
+    RABIA_CONTENTS,      /* contents without a PROPOSAL: sent early by an owner whose flush is under
+                            way, forwarded in a mixed exchange, or the answer to FETCH; count 1 */
+    RABIA_SKIP,          /* the owner has nothing for these slots: NULL at once */
+    RABIA_STATE,         /* phase, value NULL or BATCH */
+    RABIA_VOTE,          /* phase, value NULL, BATCH or UNSURE */
+    RABIA_DECIDED,       /* value; BATCH may carry contents, else the receiver fetches */
+    RABIA_ASK,           /* repeat what you said about undecided slots of all lanes in this lap range and
+                            DECIDED for the others; lane is ignored */
+    RABIA_FETCH,         /* send the contents of this slot */
+    RABIA_NUDGE,         /* skip your lane, and forfeit the absent lanes, up to lap (exclusive) */
+    RABIA_RESUME,        /* the sender will propose nothing in its lane below lap: forfeit it there */
+    RABIA_CLOCK_REFUSED, /* the batch of this slot is too far ahead of clock_ms, the sender's clock */
+    RABIA_FRONTIER,      /* the sender's frontier is lap */
+    RABIA_TOO_OLD,       /* answer to ASK: decided slots below lap are no longer kept here */
+    RABIA_KIND_END
+};
+
+struct rabia_message {
+    uint8_t kind;  /* enum rabia_kind */
+    uint8_t lane;
+    uint8_t value; /* enum rabia_value */
+    uint32_t phase;
+    uint64_t lap;
+    uint64_t count;
+    uint64_t clock_ms;   /* CLOCK_REFUSED only */
+    struct batch *batch; /* contents or NULL */
+};
+
+/* --- events -------------------------------------------------------------- */
+
+enum rabia_event_kind {
+    RABIA_EVENT_TICK = 1,  /* the deadline of an earlier out has come, or simply time went by */
+    RABIA_EVENT_PROPOSE,   /* batch for the own lane; allowed only while rabia_can_propose() */
+    RABIA_EVENT_MESSAGES,  /* a frame's messages from one peer, in their order */
+    RABIA_EVENT_LINK_UP,   /* the link to peer is new: repeat to it everything undecided */
+    RABIA_EVENT_LINK_DOWN, /* a hint for suspicion, nothing else */
+    RABIA_EVENT_FLUSHED,   /* records up to and including flushed_seq are on disk */
+    RABIA_EVENT_NUDGE      /* ask all to bring the frontier to lap (local request) */
+};
+
+struct rabia_event {
+    enum rabia_event_kind kind;
+    uint64_t now_us;  /* monotonic; never goes back */
+    uint64_t wall_ms; /* unix; may jump.  Used for the clock rule (Time) alone */
+    uint8_t peer;     /* MESSAGES, LINK_UP, LINK_DOWN: a member's index */
+    const struct rabia_message *messages; /* borrowed; batches in them too (the core takes its own holds) */
+    size_t message_count;
+    struct batch *batch;  /* PROPOSE: borrowed, held by the core; its previous_lap is the caller's business */
+    uint64_t flushed_seq; /* FLUSHED */
+    uint64_t lap;         /* NUDGE */
+};
+
+/* --- out ----------------------------------------------------------------- */
+
+/* What a replica must not forget.  seq rises by one per record. */
+enum rabia_record_kind {
+    RABIA_RECORD_SAID = 1, /* message: a PROPOSAL, STATE, VOTE or SKIP of ours, contents included where
+                              it carries or echoes a batch we did not record before */
+    RABIA_RECORD_DECIDED,  /* message: kind DECIDED, value and, if never recorded before, contents */
+    RABIA_RECORD_LAP_MARK  /* message.lap: the lap mark M */
+};
+struct rabia_record {
+    uint64_t seq;
+    enum rabia_record_kind kind;
+    bool needs_flush; /* false for SKIP and what concerns an empty batch (below the lap mark) */
+    struct rabia_message message; /* holds its batch until rabia_out_clear */
+};
+
+struct rabia_outgoing {
+    uint16_t to;  /* bit per member index; never the own bit */
+    bool is_lazy; /* may wait for the next frame to that peer, for a bounded time (echoes and skips to
+                     others than the owner whose slot they answer) */
+    struct rabia_message message; /* holds its batch until rabia_out_clear */
+};
+
+/* A slot passed by the frontier's order.  NULL slots of other lanes are left
+ * out; NULL slots of the own lane in which we had proposed a batch are told
+ * (batch == NULL), since their commands wait. */
+struct rabia_decided {
+    uint64_t lap;
+    uint8_t lane;
+    bool is_void;        /* applied as nothing: the previous batch it names was NULL or void */
+    struct batch *batch; /* held until rabia_out_clear; hold it to keep it */
+};
+
+/* Honour in this order:
+ *   1. append records to the journal (write; flush is the journal's mode)
+ *   2. send messages (those that had to wait for a flush are not in here: they
+ *      come out of the FLUSHED event that releases them)
+ *   3. apply decided, in order
+ *   4. see that a TICK comes no later than deadline_us, and FLUSHED as flushes end */
+struct rabia_out {
+    struct rabia_record *records;
+    size_t record_count, record_capacity;
+    struct rabia_outgoing *messages;
+    size_t message_count, message_capacity;
+    struct rabia_decided *decided;
+    size_t decided_count, decided_capacity;
+    uint64_t deadline_us;   /* monotonic */
+    uint64_t proposed_lap;  /* PROPOSE: the slot's lap; otherwise RABIA_NO_LAP */
+    uint64_t clock_refused_ms; /* a peer's clock when it refused an own batch in this step, else 0 */
+    uint64_t snapshot_from_lap; /* != RABIA_NO_LAP: peers no longer keep what comes behind our frontier;
+                                   only a snapshot at or beyond this lap helps */
+};
+
+void rabia_out_init(struct rabia_out *out);
+/* Drops the holds, keeps the memory. */
+void rabia_out_clear(struct rabia_out *out);
+void rabia_out_deinit(struct rabia_out *out);
+
+/* --- the machine --------------------------------------------------------- */
+
+struct rabia_options {
+    uint8_t member_count; /* 1..RABIA_MEMBERS_MAX */
+    uint8_t self;         /* own index, the own lane */
+    uint64_t cluster_seed; /* the common coin's (R6), the same on all members */
+    uint64_t first_lap;   /* where this cluster's order begins, normally 0 */
+    bool flush_before_send; /* appendfsync always: own messages are counted and sent only after FLUSHED */
+    uint64_t forfeit_floor_us;   /* suspicion never acts sooner (default 5 ms) */
+    uint64_t forfeit_ceiling_us; /* nor waits longer than this, doublings aside (default 200 ms) */
+    uint64_t ask_interval_us;    /* first repeat of an unanswered need; doubles up to 32 times this (20 ms) */
+    uint64_t heartbeat_us;       /* FRONTIER to all when idle (100 ms) */
+    uint64_t clock_tolerance_ms; /* how far ahead of our clock a batch's may be (500 ms) */
+    size_t history_bytes_max;    /* decided batches kept for peers behind (256 MiB) */
+    size_t answer_bytes_max;     /* contents in the answer to one ASK (1 MiB; at least one batch) */
+    uint32_t skip_ahead_max;     /* laps an idle lane skips ahead at most (64) */
+};
+/* The defaults named above; member_count, self and cluster_seed are the caller's. */
+void rabia_options_default(struct rabia_options *options);
+
+struct rabia;
+struct rabia *rabia_create(const struct rabia_options *options, uint64_t now_us);
+void rabia_free(struct rabia *r);
+
+/* One event in, one out.  out must be initialised and clear. */
+void rabia_step(struct rabia *r, const struct rabia_event *event, struct rabia_out *out);
+
+/* Whether PROPOSE is possible now (the next own slot lies inside the window
+ * and within RABIA_AHEAD of the frontier). */
+bool rabia_can_propose(const struct rabia *r);
+
+/* First lap with a slot not decided here. */
+uint64_t rabia_frontier(const struct rabia *r);
+
+/* (R6) The common coin: pure hash of seed, slot and phase. */
+bool rabia_coin(uint64_t cluster_seed, uint64_t lap, uint8_t lane, uint32_t phase);
+
+/* Walks the whole state against I1..I5 and aborts where one does not hold.
+ * Cost: window times members; for tests and simulation. */
+void rabia_check(const struct rabia *r);
+
+/* --- for RABIA STATUS ---------------------------------------------------- */
+
+struct rabia_lane_status {
+    uint64_t next_lap;        /* first lap of this lane about which its owner has said nothing here */
+    uint64_t frontier_lap;    /* what its owner last announced as its frontier */
+    uint64_t decided_batches, decided_nulls;
+    uint64_t forfeits;        /* slots of this lane forfeited by us */
+    uint64_t wrongful_forfeits; /* of those, the ones that ended as a batch */
+    double phi;               /* suspicion now */
+    uint64_t usual_delay_us, forfeit_after_us;
+    bool is_suspect;
+};
+enum { RABIA_PHASE_COUNTERS = 8 };
+struct rabia_status {
+    uint64_t frontier, own_next_lap, history_first_lap;
+    size_t history_bytes;
+    uint64_t own_in_flight;
+    uint64_t decided_by_exchange;                       /* batches decided in one round trip */
+    uint64_t decided_in_phase[RABIA_PHASE_COUNTERS];    /* [0] phase 1, ...; the last holds all beyond */
+    struct rabia_lane_status lanes[RABIA_MEMBERS_MAX];
+};
+void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_status *status);
+
+#endif
