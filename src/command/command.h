@@ -1,0 +1,115 @@
+/* Commands: the table that describes them and the call that runs one.
+ *
+ * A handler sees its arguments, the keyspace, a reply sink, and the time and
+ * random seed of the decided batch; never a socket, file, clock or global.  It
+ * runs on every replica (writes) or on the client's replica (reads), at a
+ * place in the agreed order.
+ *
+ * Rows live beside the handlers, one table per type file; dispatch, ACL,
+ * COMMAND and the documentation read them.  A special case is a flag in the
+ * row, never a comparison with a handler's address. */
+#ifndef COMMAND_COMMAND_H
+#define COMMAND_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "resp/reply.h"
+#include "store/keyspace.h"
+
+struct call;
+typedef void command_fn(struct call *c);
+
+/* Where a command runs. */
+enum command_route {
+    ROUTE_LOCAL, /* on this replica, outside the order, by the server room: connection, admin */
+    ROUTE_READ,  /* rides in this replica's next batch; its text is not sent */
+    ROUTE_WRITE, /* its text is sent in a batch; every replica runs it */
+};
+
+enum command_flag {
+    /* Shown by COMMAND INFO, Redis's names in lower case. */
+    COMMAND_WRITE = 1 << 0,
+    COMMAND_READONLY = 1 << 1,
+    COMMAND_DENYOOM = 1 << 2,
+    COMMAND_ADMIN = 1 << 3,
+    COMMAND_PUBSUB = 1 << 4,
+    COMMAND_NOSCRIPT = 1 << 5,
+    COMMAND_BLOCKING = 1 << 6,
+    COMMAND_LOADING = 1 << 7,
+    COMMAND_STALE = 1 << 8,
+    COMMAND_SKIP_MONITOR = 1 << 9,
+    COMMAND_SKIP_SLOWLOG = 1 << 10,
+    COMMAND_ASKING = 1 << 11,
+    COMMAND_FAST = 1 << 12,
+    COMMAND_NO_AUTH = 1 << 13,
+    COMMAND_MAY_REPLICATE = 1 << 14,
+    COMMAND_NO_ASYNC_LOADING = 1 << 15,
+    COMMAND_NO_MULTI = 1 << 16,
+    COMMAND_ALLOW_BUSY = 1 << 17,
+    COMMAND_MOVABLEKEYS = 1 << 18,
+    /* Ours, not shown. */
+    COMMAND_READS_TIME = 1 << 24, /* the answer depends on time: its batch carries the clock */
+    COMMAND_DEBUG_ONLY = 1 << 25, /* refused unless enable-debug-command allows it */
+};
+
+/* ACL categories a row adds to those its flags imply (write, read, admin,
+ * dangerous, fast/slow, pubsub, blocking). */
+enum command_category {
+    CATEGORY_KEYSPACE = 1 << 0,
+    CATEGORY_STRING = 1 << 1,
+    CATEGORY_LIST = 1 << 2,
+    CATEGORY_SET = 1 << 3,
+    CATEGORY_HASH = 1 << 4,
+    CATEGORY_SORTEDSET = 1 << 5,
+    CATEGORY_STREAM = 1 << 6,
+    CATEGORY_BITMAP = 1 << 7,
+    CATEGORY_HYPERLOGLOG = 1 << 8,
+    CATEGORY_GEO = 1 << 9,
+    CATEGORY_CONNECTION = 1 << 10,
+    CATEGORY_TRANSACTION = 1 << 11,
+    CATEGORY_SCRIPTING = 1 << 12,
+    CATEGORY_DANGEROUS = 1 << 13,
+    CATEGORY_ADMIN = 1 << 14,
+    CATEGORY_PUBSUB = 1 << 15,
+    CATEGORY_BLOCKING = 1 << 16,
+};
+
+struct command; /* a row; fields in table.h */
+
+/* One run of one command. */
+struct call {
+    struct keyspace *ks;
+    struct reply *reply;
+    const struct command *command; /* the row: for a subcommand, the subcommand's */
+    int argc;
+    const struct slice *argv; /* argv[0] is the name; for a subcommand argv[1] is its name.  Borrowed for
+                                 the call; may point into a batch or an input buffer */
+    int db;           /* the session's database when the command was sent */
+    int64_t now_ms;   /* logical time of the batch (keyspace_now) */
+    uint64_t seed;    /* of the slot and the command's place in it: for random choices that replicate */
+    uint64_t position; /* of the slot, as RABIA DIGEST counts */
+    void *host;       /* ROUTE_LOCAL rows of the server and admin rooms: their session; else NULL */
+};
+
+/* Error texts several files need. */
+#define ERROR_SYNTAX "ERR syntax error"
+#define ERROR_WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define ERROR_NOT_INTEGER "ERR value is not an integer or out of range"
+#define ERROR_NOT_FLOAT "ERR value is not a valid float"
+#define ERROR_NO_SUCH_KEY "ERR no such key"
+
+/* Argument readers: on failure they write Redis's error and return false. */
+bool call_int64(struct call *c, int index, int64_t *value);
+bool call_int64_or(struct call *c, int index, int64_t *value, const char *error);
+bool call_long_double(struct call *c, int index, long double *value);
+bool call_db_index(struct call *c, int index, int *db, const char *error);
+
+/* Emits a keyspace event for the call's database and counts one change. */
+void call_changed(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);
+/* The event alone. */
+void call_notify(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);
+
+#endif

@@ -1,0 +1,226 @@
+/* The data: 16 (or more) numbered databases of keys, their values and expiry.
+ *
+ * Deterministic: keyspaces that saw the same calls in the same order hold the
+ * same data, whatever their hash secret, addresses or clocks.  Time enters
+ * only through keyspace_advance; nothing a caller can observe and replicate
+ * depends on bucket order (scan and random choice do, and are local reads).
+ *
+ * Ownership: the keyspace owns every entry.  A struct entry pointer and every
+ * slice into an entry live until the next call that may change the keyspace.
+ * Keys and values passed in are copied.
+ *
+ * Expired keys: a key whose time is at or before logical time is absent for
+ * every find, scan and random choice, though it stays counted and stored until
+ * it is removed: by keyspace_expire_due, or by a write that touches it (both
+ * run on all replicas alike).  Reads never remove.
+ *
+ * Layout, costs and the reasons for both: entry.h, dict.h, expiry.h. */
+#ifndef STORE_KEYSPACE_H
+#define STORE_KEYSPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/random.h"
+#include "base/slice.h"
+
+enum value_type {
+    VALUE_STRING,
+    VALUE_LIST,
+    VALUE_SET,
+    VALUE_ZSET,
+    VALUE_HASH,
+    VALUE_STREAM,
+};
+
+/* What OBJECT ENCODING reports; the thresholds are Redis's. */
+enum value_encoding {
+    ENCODING_INT,
+    ENCODING_EMBSTR, /* at most 44 bytes, never edited in place */
+    ENCODING_RAW,
+};
+
+#define EXPIRE_NONE INT64_C(-1)
+/* For keyspace_set: leave the expiry as it is. */
+#define EXPIRE_KEEP INT64_C(-2)
+
+struct keyspace;
+struct entry;
+
+/* Told of each change as it is made, for notifications and feeds.  name is a
+ * static string ("set", "expired", ...); key is borrowed for the call.  The
+ * callback must not touch the keyspace. */
+enum keyspace_event_class { /* bit per class of notify-keyspace-events */
+    EVENT_GENERIC = 1 << 0,
+    EVENT_STRING = 1 << 1,
+    EVENT_LIST = 1 << 2,
+    EVENT_SET = 1 << 3,
+    EVENT_HASH = 1 << 4,
+    EVENT_ZSET = 1 << 5,
+    EVENT_EXPIRED = 1 << 6,
+    EVENT_EVICTED = 1 << 7,
+    EVENT_STREAM = 1 << 8,
+    EVENT_NEW = 1 << 9,
+    EVENT_KEY_MISS = 1 << 10,
+    EVENT_MODULE = 1 << 11,
+};
+typedef void keyspace_event_fn(void *context, enum keyspace_event_class event_class, const char *name,
+                               int db, struct slice key);
+
+struct keyspace_options {
+    int database_count;           /* 1..10000 */
+    unsigned char hash_secret[16]; /* against flooding; the same on all members of a cluster, so that SCAN
+                                      cursors are good on every replica */
+    keyspace_event_fn *on_event;  /* may be NULL */
+    void *event_context;
+};
+
+struct keyspace *keyspace_create(const struct keyspace_options *options);
+void keyspace_free(struct keyspace *ks);
+int keyspace_database_count(const struct keyspace *ks);
+
+/* --- time ---------------------------------------------------------------- */
+
+/* Logical time, unix milliseconds: max of what it was and now_ms. */
+void keyspace_advance(struct keyspace *ks, int64_t now_ms);
+int64_t keyspace_now(const struct keyspace *ks);
+/* The earliest expiry of any key, INT64_MAX if none.  O(1). */
+int64_t keyspace_next_due(const struct keyspace *ks);
+/* Removes at most limit keys that are due, in order of (expiry, database, key
+ * bytes): the same keys on every replica.  Returns how many. */
+size_t keyspace_expire_due(struct keyspace *ks, size_t limit);
+/* DEBUG SET-ACTIVE-EXPIRE: when off, keyspace_expire_due removes nothing. */
+void keyspace_set_active_expire(struct keyspace *ks, bool is_on);
+
+/* --- finding ------------------------------------------------------------- */
+
+/* NULL if absent or expired.  find counts a hit or miss and notes the access
+ * (access clock or frequency, local, never replicated); peek does neither. */
+struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key);
+struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
+/* For commands that will write: like find, but an expired key is removed
+ * first, with its "expired" event.  Does not count hits or misses. */
+struct entry *keyspace_find_for_write(struct keyspace *ks, int db, struct slice key);
+
+enum value_type entry_type(const struct entry *e);
+enum value_encoding entry_encoding(const struct entry *e);
+struct slice entry_key(const struct entry *e);
+int64_t entry_expire_at(const struct entry *e); /* unix ms or EXPIRE_NONE */
+/* Seconds and count for OBJECT IDLETIME and OBJECT FREQ. */
+int64_t entry_idle_seconds(const struct keyspace *ks, const struct entry *e);
+unsigned entry_frequency(const struct keyspace *ks, const struct entry *e);
+/* Bytes this key occupies, its share of the index included. */
+size_t entry_memory(const struct entry *e);
+
+/* The bytes of a string value; an integer is rendered into scratch. */
+struct slice entry_string(const struct entry *e, char scratch[static INT64_TEXT_MAX]);
+size_t entry_string_length(const struct entry *e);
+/* True if the value is held as an integer. */
+bool entry_int(const struct entry *e, int64_t *value);
+
+/* --- changing ------------------------------------------------------------ *
+ * None of these emits an event but "expired" of a key they find expired, "del"
+ * never: names of events are the command's business (keyspace_notify). */
+
+/* Sets a string value in its smallest form (integer, embedded, plain),
+ * replacing a value of any type.  expire_at: unix ms, EXPIRE_NONE, EXPIRE_KEEP. */
+struct entry *keyspace_set(struct keyspace *ks, int db, struct slice key, struct slice value, int64_t expire_at);
+/* Sets an integer value, keeping the expiry. */
+struct entry *keyspace_set_int(struct keyspace *ks, int db, struct slice key, int64_t value);
+/* Makes the string value of key exactly size bytes, plain (ENCODING_RAW), the
+ * old bytes kept, new ones zero, and returns them for writing; creates the key
+ * if absent.  Growth is amortised.  The key must not hold another type.  The
+ * bytes live until the next call. */
+char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t size);
+/* True if the key was there (and not expired). */
+bool keyspace_delete(struct keyspace *ks, int db, struct slice key);
+/* expire_at unix ms (may lie in the past) or EXPIRE_NONE.  False if absent. */
+bool keyspace_set_expire(struct keyspace *ks, int db, struct slice key, int64_t expire_at);
+/* Moves value and expiry to another name and database, replacing what is
+ * there.  False if from is absent.  Source and target may be equal. */
+bool keyspace_rename(struct keyspace *ks, int from_db, struct slice from, int to_db, struct slice to);
+/* The same, leaving the source in place; encoding is kept. */
+bool keyspace_copy(struct keyspace *ks, int from_db, struct slice from, int to_db, struct slice to);
+void keyspace_swap(struct keyspace *ks, int a, int b);
+/* db -1: all.  Returns the number of keys removed.  is_async: memory is given
+ * back little by little (keyspace_reclaim), without a pause. */
+size_t keyspace_flush(struct keyspace *ks, int db, bool is_async);
+
+/* --- events -------------------------------------------------------------- */
+
+void keyspace_notify(struct keyspace *ks, enum keyspace_event_class event_class, const char *name, int db,
+                     struct slice key);
+/* Changes counted since creation (what INFO calls dirty). */
+uint64_t keyspace_changes(const struct keyspace *ks);
+void keyspace_count_changes(struct keyspace *ks, uint64_t count);
+
+/* --- looking at all ------------------------------------------------------ */
+
+size_t keyspace_size(const struct keyspace *ks, int db);
+size_t keyspace_expiring(const struct keyspace *ks, int db);
+
+/* SCAN: visits about count keys beginning at cursor (0 at first), returns the
+ * next cursor, 0 at the end.  Every key present from beginning to end of a
+ * full iteration is visited at least once, however the table was resized
+ * meanwhile.  Expired keys are passed over.  visit must not change the
+ * keyspace.  Cost: O(count), empty buckets bounded by 10 * count. */
+typedef void keyspace_visit_fn(void *context, struct entry *e);
+uint64_t keyspace_scan(struct keyspace *ks, int db, uint64_t cursor, size_t count, keyspace_visit_fn *visit,
+                       void *context);
+/* Every key, expired ones passed over, in one go. */
+void keyspace_each(struct keyspace *ks, int db, keyspace_visit_fn *visit, void *context);
+/* A key chosen uniformly enough for RANDOMKEY, NULL if there is none that is
+ * not expired.  Depends on bucket order: for local reads only. */
+struct entry *keyspace_random(struct keyspace *ks, int db, struct random *random);
+
+/* --- digests ------------------------------------------------------------- *
+ * 128 bits over databases, keys, values, types and expiry; independent of
+ * order, encoding, hash secret and access clocks. */
+struct digest {
+    uint64_t low, high;
+};
+/* Whole data.  Cost: O(bytes held). */
+struct digest keyspace_digest(struct keyspace *ks);
+/* One key (DEBUG DIGEST-VALUE). */
+struct digest keyspace_entry_digest(int db, const struct entry *e);
+/* The keys whose key-hash (unkeyed, the same everywhere) falls into part
+ * part of part_count (a power of two, up to 65536), all databases: lets
+ * replicas compare their data piece by piece.  Needs the same hash secret on
+ * all replicas; then costs O(keys / part_count). */
+struct digest keyspace_digest_part(struct keyspace *ks, uint32_t part, uint32_t part_count);
+
+/* --- speed --------------------------------------------------------------- *
+ * For a run of commands at hand: hash all keys and prefetch their buckets,
+ * then prefetch the entries, then run; each step hides the misses of the one
+ * before.  hint spares the command's lookup the second hash: the next find or
+ * change whose key.ptr and length equal key's uses hash.  The hint is void
+ * once the bytes at key.ptr change. */
+uint64_t keyspace_hash(const struct keyspace *ks, struct slice key);
+void keyspace_prefetch_bucket(const struct keyspace *ks, int db, uint64_t hash);
+void keyspace_prefetch_entry(const struct keyspace *ks, int db, uint64_t hash);
+void keyspace_hint(struct keyspace *ks, struct slice key, uint64_t hash);
+
+/* Housekeeping in small steps: moves some buckets of a table that is being
+ * resized, frees some memory of flushed databases.  Returns false when there
+ * is nothing left to do.  Bounded by about budget_us microseconds of work
+ * (counted in items, not with a clock). */
+bool keyspace_reclaim(struct keyspace *ks, unsigned budget_us);
+
+struct keyspace_figures {
+    uint64_t hits, misses, expired;
+    size_t bucket_bytes, entry_bytes;
+    bool is_resizing;
+};
+void keyspace_get_figures(const struct keyspace *ks, struct keyspace_figures *figures);
+void keyspace_reset_figures(struct keyspace *ks);
+
+/* Access clock and policy, local to this replica. */
+void keyspace_set_access_clock(struct keyspace *ks, int64_t wall_ms);
+void keyspace_set_lfu(struct keyspace *ks, bool is_lfu);
+
+/* Walks everything against the invariants of dict.h, entry.h and expiry.h and
+ * aborts where one does not hold.  Cost: O(keys). */
+void keyspace_check(struct keyspace *ks);
+
+#endif
