@@ -78,6 +78,7 @@ enum command_category {
 };
 
 struct command; /* a row; fields in table.h */
+struct command_table;
 
 /* One run of one command. */
 struct call {
@@ -91,7 +92,8 @@ struct call {
     int64_t now_ms;   /* logical time of the batch (keyspace_now) */
     uint64_t seed;    /* of the slot and the command's place in it: for random choices that replicate */
     uint64_t position; /* of the slot, as RABIA DIGEST counts */
-    void *host;       /* ROUTE_LOCAL rows of the server and admin rooms: their session; else NULL */
+    const struct command_table *table; /* all rows (COMMAND and its kin) */
+    void *host;       /* ROUTE_LOCAL rows of the rooms above: the session they serve; else NULL */
 };
 
 /* Error texts several files need. */

@@ -68,8 +68,7 @@ const struct command *command_resolve(const struct command_table *t, int argc, c
  * there are, or -1 if the arguments make no sense. */
 int command_keys(const struct command *row, int argc, const struct slice *argv, int *positions, int capacity);
 
-/* ROUTE_LOCAL rows served by this room itself: COMMAND and its subcommands.
- * c->host is the struct command_table. */
+/* ROUTE_LOCAL rows served by this room itself: COMMAND and its subcommands. */
 extern const struct command command_introspection_rows[];
 extern const size_t command_introspection_count;
 
