@@ -1,0 +1,58 @@
+/* The server: everything the process holds, tied together.  Visible in this
+ * room alone.  Start-up order and shutdown are in main.c. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "admin/config.h"
+#include "admin/stats.h"
+#include "base/list.h"
+#include "command/table.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "replica/replica.h"
+#include "store/keyspace.h"
+
+enum { SERVER_LISTENERS_MAX = 17 }; /* 16 bind addresses and a unix socket */
+
+struct server {
+    struct loop *loop;
+    struct config *config;
+    struct command_table *commands;
+    struct keyspace *keyspace;
+    struct replica *replica;
+    struct listener *listeners[SERVER_LISTENERS_MAX];
+    int listener_count;
+
+    struct list sessions, resumable, zombies;
+    size_t session_count, session_count_max_seen;
+    uint64_t next_session_id;
+    struct timer cron_timer;
+    struct stats stats;
+
+    /* CLIENT PAUSE: until then (wall ms); 0: not paused. */
+    int64_t paused_until_ms;
+    bool is_pause_for_writes_only;
+    struct list paused; /* sessions stalled by the pause, by resume_link */
+
+    bool is_shutting_down;
+    char *config_path; /* absolute, NULL if started without a file */
+    char run_id[41];
+};
+
+/* Rows of this room, added to the table at start. */
+extern const struct command connection_command_rows[], client_command_rows[], server_command_rows[],
+    rabia_command_rows[];
+extern const size_t connection_command_count, client_command_count, server_command_count, rabia_command_count;
+
+/* Begins an orderly end: stop accepting, finish what was proposed, leave the
+ * loop. */
+void server_shutdown(struct server *server);
+/* Makes a changed option effective where it must be pushed somewhere (maxclients,
+ * loglevel, ...); a hook of the config table. */
+void server_apply_config(struct server *server);
+
+#endif
