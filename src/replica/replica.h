@@ -1,0 +1,174 @@
+/* One replica of the data: it puts its clients' commands into the agreed order
+ * and applies what was agreed.
+ *
+ *   proposer.h   the owner's side: commands on their way into batches
+ *   batch_code.h how commands are written into a batch
+ *   frame.h      how messages between replicas are written
+ *   link.h       the connection to one peer
+ *   replica.c    ties these to the ordering core (consensus/rabia.h), the
+ *                keyspace and the reactor
+ *
+ * A lone replica (no peers) has no batches and no queue: the server runs
+ * commands where it parses them, between replica_begin and its reply.
+ *
+ * Callbacks go to the server through struct replica_clients; they run inside
+ * replica_step functions called from the reactor, never inside
+ * replica_submit. */
+#ifndef REPLICA_REPLICA_H
+#define REPLICA_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "command/table.h"
+#include "consensus/rabia.h"
+#include "net/loop.h"
+#include "net/stream.h"
+#include "store/keyspace.h"
+
+/* Version of what replicas say to each other; peers with another are refused. */
+enum { REPLICA_PROTOCOL_VERSION = 1 };
+
+struct replica;
+
+struct replica_member {
+    uint16_t id; /* 1..65535, never reused */
+    const char *host;
+    int port;
+};
+
+enum replica_failure {
+    FAILURE_NO_QUORUM, /* not proposed: nothing happened */
+    FAILURE_IN_DOUBT,  /* proposed, outcome unknown when the wait ended */
+};
+
+/* How the replica answers a client command handed to replica_submit. */
+struct replica_clients {
+    /* The command's turn has come: where its reply goes (never NULL; a sink
+     * without a buffer when the client is gone). */
+    struct reply *(*begin)(void *client, const struct command *row);
+    /* Its reply is complete; run_us is 0 unless measured. */
+    void (*end)(void *client, const struct command *row, uint64_t position);
+    /* It was not or may not have been executed. */
+    void (*fail)(void *client, const struct command *row, enum replica_failure failure);
+};
+
+struct replica_options {
+    struct loop *loop;
+    struct keyspace *keyspace; /* borrowed; empty */
+    const struct command_table *commands;
+    struct replica_clients clients;
+    const struct replica_member *members; /* in ascending order of id; copied.  NULL for a lone replica */
+    int member_count;
+    uint16_t self_id;
+    const char *cluster_name; /* copied; peers with another name are refused */
+    const char *password;     /* for peers' AUTH; may be NULL or empty */
+    uint64_t cluster_timeout_us; /* grace before FAILURE_NO_QUORUM, wait before FAILURE_IN_DOUBT */
+    uint64_t forfeit_floor_us, forfeit_ceiling_us;
+    uint64_t clock_tolerance_ms;
+    size_t peer_backlog_bytes; /* decided batches kept for peers behind */
+    uint32_t skip_ahead_max;
+};
+
+struct replica *replica_create(const struct replica_options *options);
+void replica_free(struct replica *r);
+
+bool replica_is_lone(const struct replica *r);
+/* Changes that may come at run time. */
+void replica_set_timeouts(struct replica *r, uint64_t cluster_timeout_us);
+void replica_set_password(struct replica *r, const char *password);
+
+/* --- commands ------------------------------------------------------------ */
+
+/* Lone: call before running a command of this pass; brings logical time to
+ * the wall clock and, once per pass, removes what is due. */
+void replica_begin(struct replica *r);
+
+/* Cluster: takes one command of client (route READ or WRITE); argv is copied.
+ * Answered through the clients' callbacks, in the order of submission per
+ * client.  in_order_of is the empty-batch rule of proposer.h: true if the
+ * caller has reads pending (session I1). */
+void replica_submit(struct replica *r, void *client, const struct command *row, int db, int argc,
+                    const struct slice *argv);
+/* Whether replica_submit would go beyond the bound of queued bytes; the caller
+ * then stops reading from clients until replica_is_full is false again. */
+bool replica_is_full(const struct replica *r);
+
+/* At the end of a pass of the reactor: proposes what was submitted, sends the
+ * frames of this pass.  Call after all input of the pass was handled and
+ * before streams are flushed. */
+void replica_pass_end(struct replica *r);
+
+/* Data of the order so far: what RABIA DIGEST and fencing tokens count.  Lap
+ * times 16 plus lane of the newest applied batch; a lone replica counts
+ * commands. */
+uint64_t replica_position(const struct replica *r);
+
+/* True while commands that need order can be served: formed, not stopped. */
+bool replica_is_up(const struct replica *r);
+
+/* Orderly end: no new proposals are accepted by the server any more; true when
+ * nothing of our clients is under way. */
+bool replica_is_drained(const struct replica *r);
+
+/* --- peers --------------------------------------------------------------- */
+
+/* The handshake a peer sends: RABIA LINK version cluster members from-id
+ * to-id incarnation.  On success takes the stream (the acceptor's answer has
+ * been written to it) and returns NULL; on failure returns the error text for
+ * the peer, valid until the next call, and logs it. */
+struct replica_hello {
+    uint64_t version;
+    struct slice cluster_name, members; /* members as replica_members_text prints them */
+    uint64_t from_id, to_id, incarnation;
+};
+const char *replica_check_hello(struct replica *r, const struct replica_hello *hello);
+void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream);
+/* "1@127.0.0.1:7001 2@..." in ascending order of id; lives as long as r. */
+const char *replica_members_text(const struct replica *r);
+uint64_t replica_incarnation(const struct replica *r);
+
+/* --- looking ------------------------------------------------------------- */
+
+enum replica_state {
+    REPLICA_LONE,
+    REPLICA_FORMING, /* waits until all members of the new cluster are there */
+    REPLICA_UP,
+    REPLICA_BEHIND,  /* fell behind what peers keep: cannot follow without a snapshot */
+    REPLICA_DIVERGED /* its data differs from what a quorum agrees on: stopped serving */
+};
+enum replica_link_state { LINK_SELF, LINK_DOWN, LINK_DIALING, LINK_UP };
+
+struct replica_peer_status {
+    uint16_t id;
+    const char *host; /* lives as long as the replica */
+    int port;
+    enum replica_link_state link;
+    bool is_heard;           /* spoke within the last second */
+    uint64_t silent_ms;      /* since its last frame */
+    uint64_t round_trip_us;  /* smoothed; 0: unknown */
+    uint64_t bytes_in, bytes_out, frames_in, frames_out, links_made, frames_dropped;
+    size_t queued_bytes;
+    char last_error[128];    /* why the link is down, "" if it is not */
+};
+struct replica_status {
+    enum replica_state state;
+    const char *state_text;
+    char waiting_for[256]; /* what a replica that is not up waits for, "" otherwise */
+    bool has_quorum;
+    int member_count, self_index;
+    uint16_t self_id;
+    uint64_t incarnation, position;
+    int64_t logical_time_ms;
+    uint64_t batches_proposed, batches_applied, batches_void, batches_reproposed;
+    uint64_t commands_applied, commands_proposed, reads_ridden;
+    uint64_t failures_no_quorum, failures_in_doubt, clock_refusals;
+    uint64_t digests_compared, digests_differing;
+    size_t queued_bytes, batches_in_flight;
+    struct replica_peer_status peers[RABIA_MEMBERS_MAX];
+    struct rabia_status order; /* zero for a lone replica */
+};
+void replica_get_status(struct replica *r, struct replica_status *status);
+
+#endif
