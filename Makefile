@@ -1,5 +1,9 @@
 # kvstore: `make` builds with optimisation, `make run` starts a cluster, `make
 # test` builds and runs every test; `make help` lists the rest.
+#
+# VARIANT is release, debug, asan or coverage; everything built lands in OUT,
+# so variants live side by side.  Another compiler wants another OUT:
+#   make CC=clang OUT=build/clang
 
 VARIANT ?= release
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -13,6 +17,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -
 PACKAGES := libevent_core hiredis liblz4 libxxhash
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# Expanded in recipes: stops with a sentence instead of a missing header.
+HAVE_PACKAGES := $(shell pkg-config --exists $(PACKAGES) jemalloc 2>/dev/null && echo yes)
+need_packages = $(if $(HAVE_PACKAGES),,$(error libraries are missing: run deps/install.sh, then make again))
 
 CFLAGS_release  := -O2 -g -DKV_JEMALLOC
 LIBS_release    := $(shell pkg-config --libs jemalloc 2>/dev/null)
@@ -35,15 +42,18 @@ room_objects = $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN),$(wildcard src/$(1
 .PHONY: all
 all: $(OUT)/kvstore-server
 
+# QUIET=1 keeps command lines out of the output.
+Q := $(if $(QUIET),@)
+
 $(OUT)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(need_packages)@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # One archive per room, so that a test links its room and what lies below it.
 define room_archive
 $(OUT)/lib$(1).a: $(call room_objects,$(1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$^
 endef
 $(foreach room,$(ROOMS_BOTTOM_UP),$(eval $(call room_archive,$(room))))
 reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
@@ -51,7 +61,7 @@ ROOMS_TOP_DOWN := $(call reverse,$(ROOMS_BOTTOM_UP))
 ARCHIVES := $(ROOMS_TOP_DOWN:%=$(OUT)/lib%.a)
 
 $(OUT)/kvstore-server: $(OUT)/$(MAIN:%.c=%.o) $(ARCHIVES)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # --- unit tests: tests/unit/<room>/test_*.c, cmocka ---------------------------
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
@@ -76,12 +86,80 @@ room_of = $(word 3,$(subst /, ,$(1)))
 test_archives = $(foreach room,$(call room_of,$(1)) $(BELOW_$(call room_of,$(1))),$(OUT)/lib$(room).a)
 define unit_rule
 $(OUT)/$(1:%.c=%): $(OUT)/$(1:%.c=%.o) $(call test_archives,$(1))
-	$$(CC) $$(ALL_CFLAGS) -o $$@ $$^ -lcmocka $$(ALL_LIBS)
+	$(Q)$$(CC) $$(ALL_CFLAGS) -o $$@ $$^ -lcmocka $$(ALL_LIBS)
 endef
 $(foreach source,$(UNIT_SOURCES),$(eval $(call unit_rule,$(source))))
 # One test alone: make unit-run TEST=tests/unit/base/test_slice
 .PHONY: unit-run
 unit-run: $(OUT)/$(TEST)
 	$(OUT)/$(TEST)
+
+# Every room's archive and the unit tests, without the server.
+.PHONY: archives
+archives: $(ARCHIVES)
+
+# --- load generator of the benchmark ------------------------------------------
+$(OUT)/load: $(OUT)/tests/bench/load.o
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDFLAGS)
+
+# --- ways in --------------------------------------------------------------------
+# What installs packages starts make anew: the PKG_ variables above are read
+# when a Makefile is parsed.
+PYTHON := /usr/bin/python3
+JOBS   ?= $(shell nproc)
+SUBMAKE = $(MAKE) --no-print-directory -j$(JOBS) QUIET=1
+
+.PHONY: run test lint bench install clean help debug asan coverage deps
+deps:
+	@deps/install.sh build
+
+run: deps
+	@$(SUBMAKE) all
+	@$(PYTHON) utils/cluster run -n $(REPLICAS) --binary $(OUT)/kvstore-server $(if $(PORT),--port $(PORT))
+
+# One stage alone: make test STAGES="unit command"; tests/run --list names them.
+test:
+	@deps/install.sh build test
+	@$(PYTHON) tests/run $(STAGES)
+
+lint:
+	@$(PYTHON) utils/lint --self-test tests/lint-fixtures
+	@$(PYTHON) utils/lint
+
+bench:
+	@deps/install.sh build test
+	@$(SUBMAKE) all $(OUT)/load
+	@$(PYTHON) tests/bench/bench.py --binary $(OUT)/kvstore-server --load $(OUT)/load $(BENCH)
+
+debug asan:
+	@$(SUBMAKE) VARIANT=$@ OUT=build/$@ all
+
+# Line coverage by the unit and command tests: build/coverage/report.txt.
+coverage:
+	@deps/install.sh build test
+	@$(SUBMAKE) VARIANT=coverage OUT=build/coverage all unit-build
+	@find build/coverage -name '*.gcda' -delete
+	@KVSTORE_SERVER=build/coverage/kvstore-server $(PYTHON) tests/run --out build/coverage --no-build unit command
+	@gcovr -r . build/coverage -e tests/ -o build/coverage/report.txt; tail -n 4 build/coverage/report.txt
+
+install: all
+	install -D -m 755 $(OUT)/kvstore-server $(DESTDIR)$(PREFIX)/bin/kvstore-server
+	install -D -m 644 kvstore.conf $(DESTDIR)$(PREFIX)/share/kvstore/kvstore.conf
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                     build with optimisation: build/release/kvstore-server'
+	@echo 'make run [REPLICAS=3]    install what is missing, build, run a cluster until Ctrl-C'
+	@echo 'make test [STAGES=...]   build with two compilers and sanitizers, run every test'
+	@echo 'make lint                includes, banned calls, headers, blanks'
+	@echo 'make sim SEEDS=N         simulate N clusters'
+	@echo 'make fuzz SECONDS=N      each fuzzer for N seconds'
+	@echo 'make bench [BENCH=...]   against redis-server; BENCH="--quick", "--pairs 7"'
+	@echo 'make debug | asan        build/debug, build/asan'
+	@echo 'make coverage            line coverage of the unit and command tests'
+	@echo 'make install PREFIX=DIR  server and kvstore.conf under DIR (default $(PREFIX))'
+	@echo 'make clean               remove build/'
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
