@@ -1,0 +1,463 @@
+#include "admin/config.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/words.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/check.h"
+
+char *config_copy_text(struct slice text)
+{
+    char *copy = mem_alloc(text.len + 1);
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    return copy;
+}
+
+static bool refuse(char *error, const char *reason)
+{
+    snprintf(error, CONFIG_ERROR_MAX, "%s", reason);
+    return false;
+}
+
+/* --- bind ---------------------------------------------------------------- */
+
+static void free_binds(struct config *c)
+{
+    for (int i = 0; i < c->bind_count; i++)
+        mem_free(c->bind[i]);
+    c->bind_count = 0;
+}
+
+static bool set_bind(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    struct words w;
+    if (words_split(&w, text) != STATUS_OK)
+        return refuse(error, "unbalanced quotes");
+    bool is_accepted = w.count <= CONFIG_BINDS_MAX;
+    if (is_accepted) {
+        free_binds(c);
+        for (size_t i = 0; i < w.count; i++)
+            if (w.words[i].len)
+                c->bind[c->bind_count++] = config_copy_text(w.words[i]);
+    } else {
+        refuse(error, "Too many bind addresses specified.");
+    }
+    words_deinit(&w);
+    return is_accepted;
+}
+
+static void print_bind(const struct config *c, struct buf *out)
+{
+    for (int i = 0; i < c->bind_count; i++)
+        buf_printf(out, "%s%s", i ? " " : "", c->bind[i]);
+}
+
+/* --- client-output-buffer-limit ------------------------------------------ */
+
+static const char *const output_class_names[OUTPUT_CLASSES] = {"normal", "slave", "pubsub"};
+
+static int find_output_class(struct slice name)
+{
+    for (int i = 0; i < OUTPUT_CLASSES; i++)
+        if (slice_is(name, output_class_names[i]))
+            return i;
+    return slice_is(name, "replica") ? OUTPUT_REPLICA : -1;
+}
+
+/* words: class, hard, soft, soft seconds. */
+static bool read_output_limit(const struct slice words[static 4], struct output_limit limits[static OUTPUT_CLASSES],
+                              char *error)
+{
+    int class = find_output_class(words[0]);
+    if (class < 0)
+        return refuse(error, "Invalid client class specified in buffer limit configuration.");
+    struct output_limit limit;
+    int64_t seconds;
+    if (!config_parse_bytes(words[1], &limit.hard_bytes) || !config_parse_bytes(words[2], &limit.soft_bytes) ||
+        !slice_to_int64(words[3], &seconds) || seconds < 0 || seconds > INT_MAX)
+        return refuse(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+    limit.soft_s = (int)seconds;
+    limits[class] = limit;
+    return true;
+}
+
+static bool set_output_limits(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    struct words w;
+    if (words_split(&w, text) != STATUS_OK)
+        return refuse(error, "unbalanced quotes");
+    struct output_limit limits[OUTPUT_CLASSES];
+    memcpy(limits, c->output_limits, sizeof limits);
+    bool is_accepted = w.count > 0 && w.count % 4 == 0;
+    if (!is_accepted)
+        refuse(error, "Wrong number of arguments in buffer limit configuration.");
+    for (size_t i = 0; is_accepted && i < w.count; i += 4)
+        is_accepted = read_output_limit(w.words + i, limits, error);
+    if (is_accepted)
+        memcpy(c->output_limits, limits, sizeof limits);
+    words_deinit(&w);
+    return is_accepted;
+}
+
+static void print_output_limits(const struct config *c, struct buf *out)
+{
+    for (int i = 0; i < OUTPUT_CLASSES; i++) {
+        const struct output_limit *limit = &c->output_limits[i];
+        buf_printf(out, "%s%s %" PRIu64 " %" PRIu64 " %d", i ? " " : "", output_class_names[i], limit->hard_bytes,
+                   limit->soft_bytes, limit->soft_s);
+    }
+}
+
+/* --- cluster-members ----------------------------------------------------- */
+
+static void free_members(struct replica_member *members, int count)
+{
+    for (int i = 0; i < count; i++)
+        mem_free((char *)(uintptr_t)members[i].host);
+}
+
+/* "7@host:6379"; an IPv6 host may stand in brackets. */
+static bool read_member(struct slice word, struct replica_member *member)
+{
+    const char *at = memchr(word.ptr, '@', word.len);
+    const char *colon = memrchr(word.ptr, ':', word.len);
+    if (!at || !colon || colon < at)
+        return false;
+    struct slice host = slice_make(at + 1, (size_t)(colon - at - 1));
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        host = slice_make(host.ptr + 1, host.len - 2);
+    uint64_t id, port;
+    enum { HOST_BYTES_MAX = 255 };
+    if (!slice_to_uint64(slice_make(word.ptr, (size_t)(at - word.ptr)), &id) || id == 0 || id > UINT16_MAX ||
+        !slice_to_uint64(slice_make(colon + 1, (size_t)(word.ptr + word.len - colon - 1)), &port) || port == 0 ||
+        port > UINT16_MAX || host.len == 0 || host.len > HOST_BYTES_MAX)
+        return false;
+    *member = (struct replica_member){(uint16_t)id, config_copy_text(host), (int)port};
+    return true;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    return ((const struct replica_member *)a)->id - ((const struct replica_member *)b)->id;
+}
+
+static bool is_same_address(const struct replica_member *a, const struct replica_member *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* members in ascending order of id. */
+static bool are_distinct(const struct replica_member *members, int count, char *error)
+{
+    for (int i = 1; i < count; i++) {
+        if (members[i].id == members[i - 1].id)
+            return refuse(error, "two members have the same id");
+        for (int j = 0; j < i; j++)
+            if (is_same_address(&members[i], &members[j]))
+                return refuse(error, "two members have the same address");
+    }
+    return true;
+}
+
+/* All words into members; those read before a failure are freed. */
+static bool read_members(const struct words *w, struct replica_member *members, char *error)
+{
+    int count = 0;
+    bool is_accepted = w->count <= RABIA_MEMBERS_MAX || refuse(error, "a cluster has at most 9 members");
+    for (size_t i = 0; is_accepted && i < w->count; i++) {
+        if (read_member(w->words[i], &members[count])) {
+            count++;
+        } else {
+            snprintf(error, CONFIG_ERROR_MAX, "'%.*s' is not id@host:port with an id and a port from 1 to 65535",
+                     (int)(w->words[i].len < 200 ? w->words[i].len : 200), w->words[i].ptr);
+            is_accepted = false;
+        }
+    }
+    if (is_accepted && count) {
+        qsort(members, (size_t)count, sizeof *members, compare_members);
+        is_accepted = are_distinct(members, count, error);
+    }
+    if (!is_accepted)
+        free_members(members, count);
+    return is_accepted;
+}
+
+static bool set_members(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    struct words w;
+    if (words_split(&w, text) != STATUS_OK)
+        return refuse(error, "unbalanced quotes");
+    struct replica_member members[RABIA_MEMBERS_MAX];
+    bool is_accepted = read_members(&w, members, error);
+    if (is_accepted) {
+        free_members(c->members, c->member_count);
+        c->member_count = (int)w.count;
+        memcpy(c->members, members, w.count * sizeof *members);
+    }
+    words_deinit(&w);
+    return is_accepted;
+}
+
+static void print_members(const struct config *c, struct buf *out)
+{
+    for (int i = 0; i < c->member_count; i++) {
+        const struct replica_member *m = &c->members[i];
+        bool is_bracketed = strchr(m->host, ':') != NULL;
+        buf_printf(out, "%s%u@%s%s%s:%d", i ? " " : "", (unsigned)m->id, is_bracketed ? "[" : "", m->host,
+                   is_bracketed ? "]" : "", m->port);
+    }
+}
+
+/* --- the table ----------------------------------------------------------- */
+
+static const char *const log_levels[] = {"debug", "verbose", "notice", "warning", NULL};
+static const char *const debug_modes[] = {"no", "yes", "local", NULL};
+static const char *const memory_policies[] = {"noeviction",   "allkeys-lru",    "volatile-lru",    "allkeys-lfu",
+                                              "volatile-lfu", "allkeys-random", "volatile-random", "volatile-ttl",
+                                              NULL};
+
+#define AT(field) .offset = offsetof(struct config, field)
+#define LIMITS(low, high) .min = (low), .max = (high)
+#define MIB (INT64_C(1) << 20)
+#define TEXT_MAX 4096
+
+const struct config_row config_rows[] = {
+    {"bind", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "127.0.0.1 -::1", .set = set_bind, .print = print_bind,
+     .unit = "up to 16 addresses",
+     .effect = "The addresses to listen on; one with a leading '-' may be absent from the machine, and '*' means "
+               "all."},
+    {"port", CONFIG_INT, 0, AT(port), "6379", LIMITS(0, 65535), .unit = "0 to 65535",
+     .effect = "The TCP port for clients and peers alike; 0 opens none; a cluster's member takes it from "
+               "cluster-members unless it is given."},
+    {"unixsocket", CONFIG_TEXT, 0, AT(unixsocket), "", LIMITS(0, 107), .unit = "path",
+     .effect = "A Unix socket to listen on as well; empty opens none."},
+    {"unixsocketperm", CONFIG_OCTAL, 0, AT(unixsocketperm), "0", LIMITS(0, 0777), .unit = "octal mode",
+     .effect = "Permissions of the Unix socket; 0 leaves them to the umask."},
+    {"tcp-backlog", CONFIG_INT, 0, AT(tcp_backlog), "511", LIMITS(0, INT_MAX), .unit = "connections",
+     .effect = "How many connections the kernel queues before they are accepted."},
+    {"tcp-keepalive", CONFIG_INT, CONFIG_RUNTIME, AT(tcp_keepalive_s), "300", LIMITS(0, INT_MAX), .unit = "s",
+     .effect = "Silence after which the kernel probes whether a new connection's client still lives; 0 never "
+               "asks."},
+    {"timeout", CONFIG_INT, CONFIG_RUNTIME, AT(timeout_s), "0", LIMITS(0, INT_MAX), .unit = "s",
+     .effect = "Idle clients are disconnected after this; 0 lets them stay."},
+    {"maxclients", CONFIG_INT, CONFIG_RUNTIME, AT(maxclients), "10000", LIMITS(1, INT_MAX), .unit = "clients",
+     .effect = "Connections beyond this number are refused with an error."},
+    {"requirepass", CONFIG_TEXT, CONFIG_RUNTIME, AT(requirepass), "", LIMITS(0, TEXT_MAX), .unit = "",
+     .effect = "The password clients must give to AUTH or HELLO, and members of a cluster to each other; empty asks "
+               "for none."},
+    {"proto-max-bulk-len", CONFIG_BYTES, CONFIG_RUNTIME, AT(proto_max_bulk_bytes), "512mb",
+     LIMITS(MIB, INT64_MAX), .unit = "bytes", .effect = "The longest single argument a client may send."},
+    {"client-query-buffer-limit", CONFIG_BYTES, CONFIG_RUNTIME, AT(client_query_buffer_bytes), "1gb",
+     LIMITS(MIB, INT64_MAX), .unit = "bytes",
+     .effect = "A client whose unread input grows beyond this is disconnected."},
+    {"client-output-buffer-limit", CONFIG_SPECIAL, CONFIG_RUNTIME | CONFIG_MULTI,
+     .default_text = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", .set = set_output_limits,
+     .print = print_output_limits, .unit = "class hard-bytes soft-bytes soft-seconds ...",
+     .effect = "A client whose unsent replies reach the hard limit, or stay above the soft limit for the given "
+               "seconds, is disconnected; 0 is no limit; classes slave and pubsub are kept for tools and concern "
+               "nobody yet."},
+    {"daemonize", CONFIG_BOOL, 0, AT(is_daemon), "no", .unit = "yes or no",
+     .effect = "Whether the server leaves the terminal and runs in the background."},
+    {"pidfile", CONFIG_TEXT, 0, AT(pidfile), "", LIMITS(0, TEXT_MAX), .unit = "path",
+     .effect = "A file that holds the process id while the server runs; empty writes none."},
+    {"loglevel", CONFIG_ENUM, CONFIG_RUNTIME, AT(loglevel), "notice", .choices = log_levels,
+     .unit = "debug, verbose, notice or warning", .effect = "The least important lines that are logged."},
+    {"logfile", CONFIG_TEXT, 0, AT(logfile), "", LIMITS(0, TEXT_MAX), .unit = "path",
+     .effect = "The file log lines are appended to; empty means standard output."},
+    {"dir", CONFIG_TEXT, 0, AT(dir), ".", LIMITS(1, TEXT_MAX), .unit = "path",
+     .effect = "The working directory, which relative paths of the other options start from."},
+    {"hz", CONFIG_INT, CONFIG_RUNTIME, AT(hz), "10", LIMITS(1, 500), .unit = "times a second",
+     .effect = "How often background work runs: timeouts, output limits, sampled rates."},
+    {"enable-debug-command", CONFIG_ENUM, 0, AT(enable_debug_command), "no", .choices = debug_modes,
+     .unit = "no, yes or local",
+     .effect = "Who may use DEBUG: nobody, everybody, or clients on the same machine alone."},
+    {"databases", CONFIG_INT, 0, AT(databases), "16", LIMITS(1, 10000), .unit = "databases",
+     .effect = "How many numbered databases there are; the same on all members of a cluster."},
+    {"maxmemory", CONFIG_BYTES, CONFIG_RUNTIME, AT(maxmemory_bytes), "0", LIMITS(0, INT64_MAX), .unit = "bytes",
+     .effect = "Writes that may add data are refused while more memory than this is used; 0 is no limit."},
+    {"maxmemory-policy", CONFIG_ENUM, CONFIG_RUNTIME, AT(maxmemory_policy), "noeviction",
+     .choices = memory_policies, .unit = "a policy's name",
+     .effect = "What is remembered of a key's use: with an lfu policy how often (OBJECT FREQ), otherwise when last "
+               "(OBJECT IDLETIME); together with maxmemory only noeviction is accepted, as this version evicts "
+               "nothing."},
+    {"appendonly", CONFIG_FIXED, CONFIG_RUNTIME, .default_text = "no", .unit = "no",
+     .effect = "Fixed: persistence is not in this version."},
+    {"appendfsync", CONFIG_FIXED, CONFIG_RUNTIME, .default_text = "no", .unit = "no",
+     .effect = "Fixed: persistence is not in this version."},
+    {"save", CONFIG_FIXED, CONFIG_RUNTIME | CONFIG_MULTI, .default_text = "", .unit = "empty",
+     .effect = "Fixed: persistence is not in this version."},
+    {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
+     .print = print_members, .unit = "id@host:port ...",
+     .effect = "All members of the cluster, at most 9, the same list on each; empty makes a lone server."},
+    {"cluster-self", CONFIG_INT, 0, AT(cluster_self), "0", LIMITS(0, UINT16_MAX), .unit = "id",
+     .effect = "Which of cluster-members this server is; 0 if there are none."},
+    {"cluster-name", CONFIG_TEXT, 0, AT(cluster_name), "kvstore", LIMITS(1, 64), .unit = "",
+     .effect = "Members of clusters with different names refuse each other."},
+    {"cluster-timeout", CONFIG_COUNT, CONFIG_RUNTIME, AT(cluster_timeout_ms), "2000", LIMITS(1, 3600000),
+     .unit = "ms",
+     .effect = "How long a command waits for a quorum before CLUSTERDOWN, or for its outcome before INDOUBT."},
+    {"forfeit-floor", CONFIG_COUNT, 0, AT(forfeit_floor_us), "5000", LIMITS(100, 60000000), .unit = "us",
+     .effect = "A silent member's slots are never forfeited sooner than this."},
+    {"forfeit-ceiling", CONFIG_COUNT, 0, AT(forfeit_ceiling_us), "200000", LIMITS(100, 60000000), .unit = "us",
+     .effect = "A silent member's slots are forfeited after this at the latest, however slow it usually is."},
+    {"clock-tolerance", CONFIG_COUNT, 0, AT(clock_tolerance_ms), "500", LIMITS(1, 3600000), .unit = "ms",
+     .effect = "Writes of a member whose clock is further ahead of this one's are held back until it corrects "
+               "itself."},
+    {"peer-backlog-size", CONFIG_BYTES, 0, AT(peer_backlog_bytes), "256mb", LIMITS(MIB, INT64_MAX),
+     .unit = "bytes", .effect = "Newest agreed commands kept in memory for members that fell behind."},
+    {"skip-ahead-max", CONFIG_INT, 0, AT(skip_ahead_max), "64", LIMITS(1, RABIA_AHEAD), .unit = "laps",
+     .effect = "How far ahead a member with nothing to write declares its slots empty."},
+};
+const size_t config_row_count = sizeof config_rows / sizeof *config_rows;
+_Static_assert(sizeof config_rows / sizeof *config_rows <= CONFIG_ROWS_MAX, "config.given has a bit per row");
+
+const struct config_row *config_find_row(struct slice name)
+{
+    for (size_t i = 0; i < config_row_count; i++)
+        if (slice_is(name, config_rows[i].name))
+            return &config_rows[i];
+    return NULL;
+}
+
+/* --- life ---------------------------------------------------------------- */
+
+struct config *config_create(void)
+{
+    struct config *c = mem_calloc(1, sizeof *c);
+    char error[CONFIG_ERROR_MAX];
+    for (size_t i = 0; i < config_row_count; i++)
+        CHECK(config_set_row(c, &config_rows[i], slice_from(config_rows[i].default_text), error));
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < config_row_count; i++)
+        if (config_rows[i].type == CONFIG_TEXT)
+            mem_free(*(char **)(void *)((char *)c + config_rows[i].offset));
+    free_binds(c);
+    free_members(c->members, c->member_count);
+    mem_free(c->path);
+    mem_free(c);
+}
+
+static bool is_member(const struct config *c, int id)
+{
+    for (int i = 0; i < c->member_count; i++)
+        if (c->members[i].id == id)
+            return true;
+    return false;
+}
+
+const char *config_conflict(const struct config *c)
+{
+    if (c->member_count && !c->cluster_self)
+        return "cluster-members needs cluster-self, the id of this server among them";
+    if (c->cluster_self && !c->member_count)
+        return "cluster-self needs cluster-members";
+    if (c->cluster_self && !is_member(c, c->cluster_self))
+        return "cluster-self is not the id of one of cluster-members";
+    if (c->forfeit_floor_us > c->forfeit_ceiling_us)
+        return "forfeit-floor is above forfeit-ceiling";
+    if (c->maxmemory_bytes && c->maxmemory_policy != MEMORY_NOEVICTION)
+        return "eviction is not in this version: maxmemory needs maxmemory-policy noeviction";
+    return NULL;
+}
+
+/* --- CONFIG GET and SET -------------------------------------------------- */
+
+static bool matches(const struct config_row *row, const struct slice *patterns, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (slice_glob(patterns[i], slice_from(row->name), true))
+            return true;
+    return false;
+}
+
+void config_get(const struct config *c, const struct slice *patterns, int pattern_count, config_visit_fn *visit,
+                void *context)
+{
+    struct buf value;
+    buf_init(&value);
+    for (size_t i = 0; i < config_row_count; i++) {
+        if (!matches(&config_rows[i], patterns, pattern_count))
+            continue;
+        buf_clear(&value);
+        config_print_row(c, &config_rows[i], &value);
+        visit(context, config_rows[i].name, buf_slice(&value));
+    }
+    buf_deinit(&value);
+}
+
+static bool refuse_option(char *error, struct slice name, const char *reason)
+{
+    snprintf(error, CONFIG_ERROR_MAX, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %.300s",
+             (int)(name.len < 128 ? name.len : 128), name.ptr, reason);
+    return false;
+}
+
+/* The rows the pairs name, each one once and changeable. */
+static bool find_rows(const struct slice *pairs, int count, const struct config_row **rows, char *error)
+{
+    for (int i = 0; i < count; i++) {
+        struct slice name = pairs[2 * i];
+        rows[i] = config_find_row(name);
+        if (!rows[i]) {
+            snprintf(error, CONFIG_ERROR_MAX, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                     (int)(name.len < 128 ? name.len : 128), name.ptr);
+            return false;
+        }
+        if (!(rows[i]->flags & CONFIG_RUNTIME))
+            return refuse_option(error, name, "can't set immutable config");
+        for (int j = 0; j < i; j++)
+            if (rows[j] == rows[i])
+                return refuse_option(error, name, "duplicate parameter");
+    }
+    return true;
+}
+
+/* Sets all, or none. */
+static bool set_rows(struct config *c, const struct slice *pairs, int count, const struct config_row **rows,
+                     char *error)
+{
+    struct buf former[CONFIG_ROWS_MAX];
+    char reason[CONFIG_ERROR_MAX];
+    bool is_set = true;
+    int done = 0;
+    for (int i = 0; i < count; i++) {
+        buf_init(&former[i]);
+        config_print_row(c, rows[i], &former[i]);
+    }
+    for (; is_set && done < count; done++)
+        is_set = config_set_row(c, rows[done], pairs[2 * done + 1], reason) ||
+                 refuse_option(error, pairs[2 * done], reason);
+    if (is_set && config_conflict(c))
+        is_set = refuse_option(error, pairs[0], config_conflict(c));
+    for (int i = 0; i < count; i++) {
+        if (!is_set)
+            CHECK(config_set_row(c, rows[i], buf_slice(&former[i]), reason));
+        buf_deinit(&former[i]);
+    }
+    return is_set;
+}
+
+bool config_set(struct config *c, const struct slice *pairs, int count, char error[static CONFIG_ERROR_MAX])
+{
+    /* More pairs than rows must name one twice or one that is not there. */
+    const struct config_row *rows[CONFIG_ROWS_MAX + 1];
+    int looked_at = count <= CONFIG_ROWS_MAX ? count : CONFIG_ROWS_MAX + 1;
+    if (!find_rows(pairs, looked_at, rows, error) || !set_rows(c, pairs, count, rows, error))
+        return false;
+    if (c->apply)
+        c->apply(c->apply_context);
+    return true;
+}
