@@ -25,6 +25,7 @@
 #include "consensus/rabia.h"
 #include "net/loop.h"
 #include "net/stream.h"
+#include "replica/proposer.h"
 #include "store/keyspace.h"
 
 /* Version of what replicas say to each other; peers with another are refused. */
@@ -38,20 +39,15 @@ struct replica_member {
     int port;
 };
 
-enum replica_failure {
-    FAILURE_NO_QUORUM, /* not proposed: nothing happened */
-    FAILURE_IN_DOUBT,  /* proposed, outcome unknown when the wait ended */
-};
-
 /* How the replica answers a client command handed to replica_submit. */
 struct replica_clients {
     /* The command's turn has come: where its reply goes (never NULL; a sink
      * without a buffer when the client is gone). */
-    struct reply *(*begin)(void *client, const struct command *row);
-    /* Its reply is complete; run_us is 0 unless measured. */
-    void (*end)(void *client, const struct command *row, uint64_t position);
+    struct reply *(*begin)(struct proposer_client *client, const struct command *row);
+    /* Its reply is complete. */
+    void (*end)(struct proposer_client *client, const struct command *row, uint64_t position);
     /* It was not or may not have been executed. */
-    void (*fail)(void *client, const struct command *row, enum replica_failure failure);
+    void (*fail)(struct proposer_client *client, const struct command *row, enum proposer_failure failure);
 };
 
 struct replica_options {
@@ -87,9 +83,8 @@ void replica_begin(struct replica *r);
 
 /* Cluster: takes one command of client (route READ or WRITE); argv is copied.
  * Answered through the clients' callbacks, in the order of submission per
- * client.  in_order_of is the empty-batch rule of proposer.h: true if the
- * caller has reads pending (session I1). */
-void replica_submit(struct replica *r, void *client, const struct command *row, int db, int argc,
+ * client. */
+void replica_submit(struct replica *r, struct proposer_client *client, const struct command *row, int db, int argc,
                     const struct slice *argv);
 /* Whether replica_submit would go beyond the bound of queued bytes; the caller
  * then stops reading from clients until replica_is_full is false again. */

@@ -27,6 +27,7 @@
 #include "command/table.h"
 #include "net/stream.h"
 #include "net/timer.h"
+#include "replica/proposer.h"
 #include "resp/parser.h"
 #include "resp/reply.h"
 
@@ -55,6 +56,7 @@ struct session {
     bool is_unix;
     enum session_reply_mode reply_mode;
     uint32_t pending;
+    struct proposer_client order; /* its place in the replica's batches */
 
     /* WAIT and its kin: blocked until the server answers or the timer fires. */
     bool is_blocked;
