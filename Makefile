@@ -98,6 +98,21 @@ unit-run: $(OUT)/$(TEST)
 .PHONY: archives
 archives: $(ARCHIVES)
 
+# --- simulator ------------------------------------------------------------------
+SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/sim/*.c))
+$(OUT)/tests/sim/simulate: $(SIM_OBJECTS) $(OUT)/libconsensus.a $(OUT)/libbase.a
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
+
+# make sim SEEDS=5000 SEED=1: the checkers' own test, the seeds that once
+# failed, then so many from SEED on.
+SEEDS ?= 1000
+SEED  ?= 1
+.PHONY: sim
+sim: $(OUT)/tests/sim/simulate
+	$(OUT)/tests/sim/simulate --self-test
+	$(OUT)/tests/sim/simulate --file tests/sim/seeds.txt
+	$(OUT)/tests/sim/simulate --seed $(SEED) --seeds $(SEEDS)
+
 # --- load generator of the benchmark ------------------------------------------
 $(OUT)/load: $(OUT)/tests/bench/load.o
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDFLAGS)

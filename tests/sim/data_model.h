@@ -1,0 +1,59 @@
+/* The data the simulated cluster replicates: a few registers, counters and
+ * lists, with one sequential meaning that both the stores and the checker of
+ * histories use.
+ *
+ * Key k is a register, a counter or a list by k % 3.  Every write is in a
+ * batch's bytes as one struct data_write; reads have no text. */
+#ifndef SIM_DATA_MODEL_H
+#define SIM_DATA_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "consensus/batch.h"
+
+enum { DATA_KEYS = 12 };
+
+enum data_operation {
+    DATA_GET = 0, /* register, counter or list: the whole value */
+    DATA_SET,     /* register := argument */
+    DATA_SWAP,    /* the same, and answers what was there */
+    DATA_CAS,     /* register := argument if it is expected; answers 1 or 0 */
+    DATA_INCREMENT, /* counter += argument; answers the sum */
+    DATA_APPEND   /* list gains argument at its tail; answers the length */
+};
+
+struct data_value {
+    uint64_t a, b; /* register or counter: a; list: length and a hash of its elements in order */
+};
+
+/* One write as it stands in a batch. */
+struct data_write {
+    uint64_t command; /* number of the command in the run */
+    uint64_t argument, expected;
+    uint32_t session, number; /* number within the session */
+    uint8_t operation, key;
+    uint8_t padding[6];
+};
+
+/* Carries out one operation and returns its answer. */
+struct data_value data_apply(struct data_value *value, uint8_t operation, uint64_t argument, uint64_t expected);
+
+struct data_store {
+    struct data_value values[DATA_KEYS];
+    uint64_t logical_ms;
+};
+uint64_t data_digest(const struct data_store *store);
+
+/* A batch's bytes: a count, so many writes, filler.  NULL and 0 if there are
+ * none; *count is bounded by the bytes really present. */
+const struct data_write *data_writes(const struct batch *batch, size_t *count);
+/* A batch with the writes given and filler bytes behind them; empty if there
+ * are none of either. */
+struct batch *data_batch_create(const struct data_write *writes, size_t count, size_t filler);
+/* Contents and header, previous_lap included; never 0. */
+uint64_t data_batch_hash(const struct batch *batch);
+struct batch *data_batch_copy(const struct batch *batch);
+
+#endif

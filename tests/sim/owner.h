@@ -1,0 +1,58 @@
+/* How a replica makes its own batches out of its sessions' commands: a model
+ * of what the driver does (protocol.md, Proposing again and Reads).
+ *
+ *   - Commands go into batches in their order; reads ride without text in the
+ *     next batch.  A batch of reads alone is empty.
+ *   - A batch names the owner's last batch that is not empty, if that one has
+ *     not come out of the order yet.
+ *   - A session with commands in an empty batch that is not out adds nothing
+ *     to a later batch: later batches do not name the empty one.
+ *   - When an own batch comes out NULL or void, nothing is proposed until all
+ *     own batches are out; then the commands of those that failed go first.
+ *
+ *   P1  own slots come out once each, in the order of proposing */
+#ifndef SIM_OWNER_H
+#define SIM_OWNER_H
+
+#include "base/random.h"
+#include "clients.h"
+#include "plan.h"
+
+struct own_batch {
+    uint64_t lap, proposed_us;
+    struct command **commands;
+    size_t count;
+    bool is_empty;
+};
+
+struct command_queue {
+    struct command **items;
+    size_t count, capacity;
+};
+
+struct owner {
+    const struct plan *plan;
+    struct verdict *verdict;
+    struct command_queue pending, again;
+    struct own_batch *in_flight;
+    size_t in_flight_head, in_flight_end, in_flight_capacity;
+    bool is_draining;
+    uint64_t stamp;
+    int64_t clock_correction_ms;
+};
+
+void owner_init(struct owner *owner, const struct plan *plan, struct verdict *verdict);
+void owner_deinit(struct owner *owner);
+void owner_add(struct owner *owner, struct command *command);
+bool owner_has_work(const struct owner *owner);
+/* The next batch, or NULL if there is nothing to propose now.  When a batch
+ * was returned, owner_proposed tells the slot it got. */
+struct batch *owner_make(struct owner *owner, struct random *random, uint64_t wall_ms, bool wants_clock_only);
+void owner_proposed(struct owner *owner, uint64_t lap, uint64_t now_us);
+/* A slot of the own lane came out; the returned batch's commands are the
+ * caller's to answer if it did not fail, and its array is the caller's to
+ * free.  False if the slot was not the one due. */
+bool owner_out(struct owner *owner, const struct rabia_decided *decided, struct own_batch *own);
+void owner_clock_refused(struct owner *owner, uint64_t wall_ms, uint64_t peer_ms);
+
+#endif

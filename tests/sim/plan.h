@@ -1,0 +1,69 @@
+/* Everything a run is made of, drawn from its seed.
+ *
+ * Faults are drawn as a set first (swarm testing, Groce et al. 2012): a run
+ * that has every fault at once rarely gets far enough to show a subtle one. */
+#ifndef SIM_PLAN_H
+#define SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "consensus/rabia.h"
+
+enum plan_profile {
+    PLAN_CHAOS = 0,
+    PLAN_ECONOMY_ONE, /* no faults, one proposer: what a decision costs */
+    PLAN_ECONOMY_ALL  /* no faults, all propose */
+};
+
+enum plan_fault {
+    PLAN_FAULT_STOP, PLAN_FAULT_CRASH, PLAN_FAULT_SLOW_NODE, PLAN_FAULT_SLOW_LINK, PLAN_FAULT_SPLIT, PLAN_FAULT_ONE_WAY,
+    PLAN_FAULT_ONE_LINK, PLAN_FAULT_FLAP, PLAN_FAULT_RENEW, PLAN_FAULT_CLOCK, PLAN_FAULT_LOSS, PLAN_FAULT_ABANDON,
+    PLAN_FAULT_NUDGE,
+    PLAN_FAULTS
+};
+
+/* What the command line fixes; the rest is the seed's. */
+struct plan_options {
+    uint64_t seed;
+    int members;        /* 0: by seed */
+    int profile;        /* -1: by seed */
+    int flush;          /* -1: by seed, else flush_before_send */
+    bool checks_every_step;
+    bool is_verbose;
+};
+
+struct plan {
+    uint64_t seed;
+    enum plan_profile profile;
+    uint8_t members;
+    uint16_t proposers; /* members with clients */
+
+    uint32_t faults; /* bit per enum plan_fault */
+    uint64_t fault_every_us, fault_length_us, load_us;
+
+    uint64_t delay_us, jitter_us;
+    double tail, loss, loss_after_heal, duplicate;
+    bool is_fifo, tells_links, shares_batches;
+    uint64_t lazy_us;
+    uint64_t service_us, tick_late_us;
+
+    bool gives_flushed; /* FLUSHED comes although nothing waits for it */
+    uint64_t flush_min_us, flush_max_us;
+
+    uint32_t clients, pipeline, batch_commands_max, in_flight_max;
+    uint64_t think_us;
+    double read_share, clock_only_share, filler_share;
+    uint32_t filler_max;
+    int64_t wall_skew_ms[RABIA_MEMBERS_MAX];
+
+    struct rabia_options options; /* self is to be set */
+    uint64_t progress_us;         /* after the heal, all must have ended by then */
+    uint32_t check_every;         /* steps from one rabia_check to the next */
+};
+
+void plan_draw(struct plan *plan, const struct plan_options *options);
+void plan_print(const struct plan *plan, FILE *file);
+
+#endif
