@@ -223,6 +223,9 @@ struct rabia_status {
     uint64_t own_in_flight;
     uint64_t decided_by_exchange;                       /* batches decided in one round trip */
     uint64_t decided_in_phase[RABIA_PHASE_COUNTERS];    /* [0] phase 1, ...; the last holds all beyond */
+    uint64_t waiting_for_disk;      /* own messages (ranges) held back for a flush */
+    uint64_t invalid_messages;      /* ignored: a number in them was out of bounds */
+    uint64_t conflicting_decisions; /* a peer's DECIDED differs from ours: never, unless someone broke the rules */
     struct rabia_lane_status lanes[RABIA_MEMBERS_MAX];
 };
 void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_status *status);

@@ -1,0 +1,156 @@
+/* Asking for what we lack, and the heartbeat.
+ *
+ * One timer: while something is wanted and the order stands still, it asks;
+ * twice as long later each time.  When peers are known to be ahead one of them
+ * is asked, in turn, and again as soon as its answer helped; otherwise all are
+ * asked to repeat what they said. */
+#include "consensus/machine.h"
+
+#include "base/check.h"
+
+bool catchup_is_behind(const struct rabia *r)
+{
+    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+        if (r->lanes[peer].frontier_lap > r->frontier)
+            return true;
+    return false;
+}
+
+static bool is_needed(const struct rabia *r)
+{
+    return r->wanted_end > cursor_place(r) || catchup_is_behind(r);
+}
+
+static bool can_help(const struct rabia *r, uint8_t peer)
+{
+    const struct lane *l = &r->lanes[peer];
+    return peer != r->options.self && !l->is_link_down && l->frontier_lap > r->frontier &&
+           l->too_old_lap <= r->frontier;
+}
+
+/* The next peer in turn that is ahead of us, or all if none is. */
+static uint16_t choose_peers(struct rabia *r)
+{
+    uint8_t n = r->options.member_count;
+    for (uint8_t i = 0; i < n; i++) {
+        uint8_t peer = (uint8_t)((r->next_peer + i) % n);
+        if (can_help(r, peer)) {
+            r->next_peer = (uint8_t)((peer + 1) % n);
+            return bit_of(peer);
+        }
+    }
+    return everyone_else(r);
+}
+
+static void send_ask(struct rabia *r)
+{
+    r->asked_peers = choose_peers(r);
+    struct rabia_message m = {.kind = RABIA_ASK, .lap = r->frontier, .count = r->window};
+    outbox_send(r, r->asked_peers, false, &m);
+}
+
+/* Contents that nobody answered for are fetched from another holder; refused
+ * ones are looked at again, for time went by (Time). */
+static void retry_contents(struct rabia *r)
+{
+    unsigned fetched = 0;
+    uint64_t end = lap_min(r->touched_end, window_end(r));
+    CHECK(end >= r->frontier || r->touched_end <= r->frontier);
+    for (uint64_t lap = r->frontier; lap < end && fetched < FETCHES_MAX; lap++)
+        for (uint8_t lane = 0; lane < r->options.member_count; lane++) {
+            const struct slot *slot = rabia_slot(r, lap, lane);
+            if (slot->is_refused)
+                voice_evaluate(r, lap, lane);
+            else if (!slot_is_decided(slot) && !slot->batch && slot->holders) {
+                voice_fetch(r, lap, lane);
+                fetched++;
+            }
+        }
+}
+
+static void repeat_nudge(struct rabia *r)
+{
+    if (r->nudge_lap > r->frontier)
+        outbox_send(r, everyone_else(r), false,
+                    &(struct rabia_message){.kind = RABIA_NUDGE, .lap = r->nudge_lap, .count = 1});
+}
+
+static void arm(struct rabia *r)
+{
+    r->asked_place = cursor_place(r);
+    r->ask_wait_us = r->options.ask_interval_us;
+    r->ask_us = r->now_us + r->ask_wait_us;
+    r->asked_peers = 0;
+}
+
+static void run_ask_timer(struct rabia *r)
+{
+    if (!is_needed(r)) {
+        r->ask_us = 0;
+        r->asked_peers = 0;
+    } else if (r->ask_us == 0 || r->asked_place != cursor_place(r)) {
+        arm(r);
+    } else if (r->now_us >= r->ask_us) {
+        retry_contents(r);
+        repeat_nudge(r);
+        send_ask(r);
+        r->ask_wait_us = lap_min(r->ask_wait_us * 2, r->options.ask_interval_us * BACKOFF_MAX);
+        r->ask_us = r->now_us + r->ask_wait_us;
+    }
+}
+
+/* What every member has passed nobody will ask for. */
+static void trim_history(struct rabia *r)
+{
+    uint64_t passed = r->frontier;
+    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+        if (peer != r->options.self)
+            passed = lap_min(passed, r->lanes[peer].frontier_lap);
+    history_trim(&r->history, passed);
+}
+
+static void run_heartbeat(struct rabia *r)
+{
+    if (r->now_us < r->heartbeat_due_us)
+        return;
+    r->heartbeat_due_us = r->now_us + r->options.heartbeat_us;
+    struct rabia_message m = {.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1};
+    outbox_send(r, everyone_else(r), true, &m);
+    trim_history(r);
+}
+
+void catchup_run(struct rabia *r)
+{
+    CHECK(r->out);
+    run_ask_timer(r);
+    run_heartbeat(r);
+}
+
+/* Called after a frame: if it was the answer we waited for and there is more,
+ * the next piece is asked for at once. */
+void catchup_answered(struct rabia *r, uint8_t peer, uint64_t frontier_before)
+{
+    CHECK(peer != r->options.self);
+    if (!(r->asked_peers & bit_of(peer)) || r->frontier == frontier_before || !catchup_is_behind(r))
+        return;
+    arm(r);
+    send_ask(r);
+}
+
+/* If nobody within reach keeps what we need, only a snapshot helps. */
+void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap)
+{
+    CHECK(peer != r->options.self);
+    r->lanes[peer].too_old_lap = lap;
+    if (lap <= r->frontier)
+        return;
+    for (uint8_t other = 0; other < r->options.member_count; other++)
+        if (can_help(r, other))
+            return;
+    r->out->snapshot_from_lap = lap;
+}
+
+uint64_t catchup_deadline_us(const struct rabia *r)
+{
+    return r->ask_us && r->ask_us < r->heartbeat_due_us ? r->ask_us : r->heartbeat_due_us;
+}

@@ -1,0 +1,41 @@
+#include "consensus/machine.h"
+
+#include "base/check.h"
+
+static void lane_status(const struct rabia *r, uint8_t lane, uint64_t now_us, struct rabia_lane_status *status)
+{
+    const struct lane *l = &r->lanes[lane];
+    bool is_own = lane == r->options.self;
+    *status = (struct rabia_lane_status){
+        .next_lap = is_own ? r->own_next : l->heard_lap,
+        .frontier_lap = is_own ? r->frontier : l->frontier_lap,
+        .decided_batches = l->decided_batches,
+        .decided_nulls = l->decided_nulls,
+        .forfeits = l->forfeits,
+        .wrongful_forfeits = l->wrongful_forfeits,
+        .phi = suspicion_phi(&l->suspicion, now_us),
+        .usual_delay_us = (uint64_t)l->suspicion.mean_us,
+        .forfeit_after_us = pace_limit_us(r, lane),
+        .is_suspect = l->is_suspect,
+    };
+}
+
+void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_status *status)
+{
+    CHECK(now_us >= r->now_us);
+    *status = (struct rabia_status){
+        .frontier = r->frontier,
+        .own_next_lap = r->own_next,
+        .history_first_lap = r->history.first_lap,
+        .history_bytes = r->history.bytes,
+        .own_in_flight = r->own_in_flight,
+        .decided_by_exchange = r->decided_by_exchange,
+        .waiting_for_disk = r->gate.count,
+        .invalid_messages = r->invalid_messages,
+        .conflicting_decisions = r->conflicting_decisions,
+    };
+    for (int i = 0; i < RABIA_PHASE_COUNTERS; i++)
+        status->decided_in_phase[i] = r->decided_in_phase[i];
+    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+        lane_status(r, lane, now_us, &status->lanes[lane]);
+}
