@@ -100,8 +100,13 @@ void replica_pass_end(struct replica *r);
  * commands. */
 uint64_t replica_position(const struct replica *r);
 
-/* True while commands that need order can be served: formed, not stopped. */
-bool replica_is_up(const struct replica *r);
+/* NULL while commands that need order are taken; else the error reply that
+ * says why not ("CLUSTERDOWN ...", "DIVERGED ..."), valid until the next call. */
+const char *replica_refusal(struct replica *r);
+
+/* For the server's cron, about ten times a second: expiry of a lone or idle
+ * store, reclaiming memory, noticing what became of peers. */
+void replica_cron(struct replica *r);
 
 /* Orderly end: no new proposals are accepted by the server any more; true when
  * nothing of our clients is under way. */

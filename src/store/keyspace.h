@@ -78,6 +78,9 @@ struct keyspace_options {
 
 struct keyspace *keyspace_create(const struct keyspace_options *options);
 void keyspace_free(struct keyspace *ks);
+/* Another secret, once the members of a cluster have agreed on one.  Only while
+ * no key is held. */
+void keyspace_set_hash_secret(struct keyspace *ks, const unsigned char secret[static 16]);
 int keyspace_database_count(const struct keyspace *ks);
 
 /* --- time ---------------------------------------------------------------- */
@@ -124,7 +127,8 @@ bool entry_int(const struct entry *e, int64_t *value);
  * never: names of events are the command's business (keyspace_notify). */
 
 /* Sets a string value in its smallest form (integer, embedded, plain),
- * replacing a value of any type.  expire_at: unix ms, EXPIRE_NONE, EXPIRE_KEEP. */
+ * replacing a value of any type.  expire_at: unix ms, EXPIRE_NONE, EXPIRE_KEEP;
+ * a time before 1970 counts as 0, here and in keyspace_set_expire. */
 struct entry *keyspace_set(struct keyspace *ks, int db, struct slice key, struct slice value, int64_t expire_at);
 /* Sets an integer value, keeping the expiry. */
 struct entry *keyspace_set_int(struct keyspace *ks, int db, struct slice key, int64_t value);
@@ -184,18 +188,20 @@ struct digest {
 struct digest keyspace_digest(struct keyspace *ks);
 /* One key (DEBUG DIGEST-VALUE). */
 struct digest keyspace_entry_digest(int db, const struct entry *e);
-/* The keys whose key-hash (unkeyed, the same everywhere) falls into part
- * part of part_count (a power of two, up to 65536), all databases: lets
- * replicas compare their data piece by piece.  Needs the same hash secret on
- * all replicas; then costs O(keys / part_count). */
+/* The keys whose hash falls into part part of part_count (a power of two, up
+ * to 65536), all databases: lets replicas compare their data piece by piece.
+ * The hash is the keyed one, so parts compare only between keyspaces with the
+ * same hash secret (their sum over all parts is keyspace_digest in any case).
+ * A part is a run of neighbouring buckets: cost O(keys / part_count). */
 struct digest keyspace_digest_part(struct keyspace *ks, uint32_t part, uint32_t part_count);
 
 /* --- speed --------------------------------------------------------------- *
  * For a run of commands at hand: hash all keys and prefetch their buckets,
  * then prefetch the entries, then run; each step hides the misses of the one
  * before.  hint spares the command's lookup the second hash: the next find or
- * change whose key.ptr and length equal key's uses hash.  The hint is void
- * once the bytes at key.ptr change. */
+ * change whose key.ptr and length equal key's uses hash, and uses it up.  The
+ * hint is void once the bytes at key.ptr change: set another or an empty one
+ * then. */
 uint64_t keyspace_hash(const struct keyspace *ks, struct slice key);
 void keyspace_prefetch_bucket(const struct keyspace *ks, int db, uint64_t hash);
 void keyspace_prefetch_entry(const struct keyspace *ks, int db, uint64_t hash);
@@ -209,7 +215,9 @@ bool keyspace_reclaim(struct keyspace *ks, unsigned budget_us);
 
 struct keyspace_figures {
     uint64_t hits, misses, expired;
-    size_t bucket_bytes, entry_bytes;
+    size_t bucket_bytes, entry_bytes; /* flushed data not yet freed included */
+    size_t expiry_bytes;
+    size_t mapped_bytes; /* part of bucket_bytes that mem_figures does not see as allocated */
     bool is_resizing;
 };
 void keyspace_get_figures(const struct keyspace *ks, struct keyspace_figures *figures);

@@ -1,0 +1,110 @@
+/* The connection to one peer.
+ *
+ * Of each pair the member with the higher index dials, over RESP: AUTH when a
+ * password is set, then RABIA LINK with who we are.  When the other side has
+ * answered, both speak frames (frame.h) over the same connection.  The
+ * acceptor stays quiet until the dialler's first frame (net/dial.h).
+ *
+ *   down --dial, backoff--> dialing --accepted--> up --closed, silent, malformed--> down
+ *   down -----------------peer dialled us-------> up --peer dials again-----------> up (new)
+ *
+ * A link promises nothing: what is queued when it breaks, or beyond its
+ * bounds, is lost, and the core repeats it when the link comes up again.
+ *
+ * Limits: LINK_QUEUE_MAX bytes of frames and LINK_BULK_MAX bytes of chunks
+ * queued; beyond the first the link drops messages until it has drained, and
+ * is then reported up again; beyond the second it drops that message.
+ * LINK_LAZY_MAX lazy messages wait at most LINK_LAZY_US. */
+#ifndef REPLICA_LINK_H
+#define REPLICA_LINK_H
+
+#include "net/dial.h"
+#include "net/loop.h"
+#include "net/stream.h"
+#include "replica/frame.h"
+#include "replica/replica.h"
+
+enum {
+    LINK_QUEUE_MAX = 64 << 20,
+    LINK_BULK_MAX = 256 << 20,
+    LINK_LAZY_MAX = 256,
+    LINK_LAZY_US = 1000,
+    LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
+    LINK_PING_US = 200 * 1000,
+    LINK_DIAL_TIMEOUT_US = 2 * 1000 * 1000,
+    LINK_BACKOFF_MIN_US = 20 * 1000,
+    LINK_BACKOFF_MAX_US = 1000 * 1000,
+    LINK_FRAME_BYTES = 1 << 20,      /* a frame that is longer is closed at once */
+    LINK_FRAME_KEEP = 2 << 20,
+    LINK_UNSENT_BYTES = 128 * 1024, /* what the kernel may hold before it has sent it */
+};
+
+struct link;
+
+struct link_events {
+    /* What a dialler introduces itself with: commands[0] is AUTH if there is a
+     * password.  Fills argv storage that lives until the next call. */
+    size_t (*introduce)(void *context, uint8_t peer, struct dial_command commands[static 2]);
+    /* The peer accepted us; answer is its reply.  False refuses the link. */
+    bool (*accepted)(void *context, uint8_t peer, struct slice answer);
+    void (*up)(void *context, uint8_t peer);
+    void (*down)(void *context, uint8_t peer);
+    void (*frame)(void *context, uint8_t peer, const struct frame *frame);
+};
+
+struct link {
+    struct loop *loop;
+    const struct frame_identity *identity; /* borrowed: ours, as of now */
+    const struct link_events *events;
+    void *context;
+    const char *host;
+    int port;
+    uint8_t peer;
+    uint16_t peer_id;
+    bool is_dialer;
+
+    enum replica_link_state state;
+    bool is_quiet; /* accepted, and the dialler's first frame has not come */
+    bool is_lossy; /* over LINK_QUEUE_MAX: dropping until drained */
+    struct stream *stream;
+    struct dial *dial;
+    struct buf frame; /* the FRAME_MESSAGES being built; empty if none is */
+    struct rabia_message lazy[LINK_LAZY_MAX];
+    size_t lazy_count;
+    uint64_t lazy_since_us;
+    uint64_t dial_again_us, backoff_us, heard_us, pinged_us;
+
+    uint64_t round_trip_us, bytes_in_before, bytes_out_before;
+    uint64_t frames_in, frames_out, links_made, messages_dropped;
+    char last_error[128];
+};
+
+void link_init(struct link *l, struct loop *loop, const struct frame_identity *identity,
+               const struct link_events *events, void *context, uint8_t peer,
+               const struct replica_member *member, bool is_dialer);
+void link_deinit(struct link *l);
+
+/* Takes the stream of a peer that dialled us. */
+void link_accept(struct link *l, struct stream *stream);
+/* Closes it, saying why in the log; it will be made again. */
+void link_break(struct link *l, const char *why);
+
+/* Puts a message on its way; contents up to FRAME_INLINE_MAX. */
+void link_send(struct link *l, const struct rabia_message *message, bool is_lazy);
+/* One chunk frame, behind everything else. */
+void link_send_chunk(struct link *l, struct chunk *chunk);
+bool link_takes_bulk(const struct link *l, size_t size);
+void link_send_byte(struct link *l, enum frame_kind kind, uint8_t byte);
+/* The two halves of measuring the round trip. */
+void link_answer_ping(struct link *l, uint64_t word);
+void link_note_pong(struct link *l, uint64_t word);
+void link_send_digest(struct link *l, const struct frame_digest *digest);
+
+/* End of a pass: closes the open frame, pings, dials, times out.  Returns when
+ * it must be called again at the latest. */
+uint64_t link_pass_end(struct link *l);
+
+uint64_t link_bytes_in(const struct link *l);
+uint64_t link_bytes_out(const struct link *l);
+
+#endif
