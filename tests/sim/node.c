@@ -106,11 +106,11 @@ static void note_own_decision(struct node *node, const struct rabia_message *m)
 static void write_records(struct node *node)
 {
     struct world *world = node->world;
+    wire_recorded(&world->wire, node->self, node->out.records, node->out.record_count, node_wall_ms(node));
     for (size_t i = 0; i < node->out.record_count; i++) {
         const struct rabia_record *record = &node->out.records[i];
         trace_add_message(&world->trace, world->now_us, TRACE_RECORD, node->self, 0, (uint8_t)record->kind, record->seq,
                           &record->message);
-        wire_recorded(&world->wire, node->self, record, node_wall_ms(node));
         if (record->kind == RABIA_RECORD_DECIDED)
             note_own_decision(node, &record->message);
         if (node->journal_count == node->journal_capacity) {

@@ -71,7 +71,7 @@ static void write_record(struct stage *s, uint8_t replica, enum rabia_record_kin
                          bool needs_flush)
 {
     struct rabia_record record = {.seq = ++s->seq[replica], .kind = kind, .needs_flush = needs_flush, .message = message};
-    wire_recorded(&s->wire, replica, &record, WALL_MS);
+    wire_recorded(&s->wire, replica, &record, 1, WALL_MS);
 }
 
 static void say(struct stage *s, uint8_t replica, struct rabia_message message)

@@ -271,9 +271,6 @@ static void note_state(struct wire_checker *wire, uint8_t replica, struct wire_s
     uint16_t bit = (uint16_t)(1u << replica);
     if (phase->state[1 - m->value] & bit)
         verdict_fail(wire->verdict, "W2: replica %u has two STATEs for " SLOT " phase %u", replica, lap, m->lane, m->phase);
-    if (!(phase->state[m->value] & bit) && !state_follows(wire, slot, m, lap))
-        verdict_fail(wire->verdict, "W8: replica %u: STATE %u of phase %u for " SLOT " follows from nothing said", replica,
-                     m->value, m->phase, lap, m->lane);
     phase->state[m->value] |= bit;
 }
 
@@ -288,9 +285,6 @@ static void note_vote(struct wire_checker *wire, uint8_t replica, struct wire_sl
                          m->phase);
     if (m->value != RABIA_UNSURE && phase->vote[1 - m->value])
         verdict_fail(wire->verdict, "W11: votes for both values in " SLOT " phase %u", lap, m->lane, m->phase);
-    if (!(phase->vote[m->value] & bit) && !vote_follows(wire, slot, m))
-        verdict_fail(wire->verdict, "W8: replica %u: VOTE %u of phase %u for " SLOT " follows from nothing said", replica,
-                     m->value, m->phase, lap, m->lane);
     phase->vote[m->value] |= bit;
 }
 
@@ -310,10 +304,6 @@ static void check_held(struct wire_checker *wire, uint8_t replica, struct wire_s
                        uint64_t lap)
 {
     uint16_t bit = (uint16_t)(1u << replica);
-    if (m->batch) {
-        check_contents(wire, replica, m);
-        slot->journaled |= bit;
-    }
     if (m->value != RABIA_BATCH || m->kind == RABIA_SKIP)
         return;
     if (!(slot->journaled & bit))
@@ -367,14 +357,18 @@ static bool is_record_well_formed(struct wire_checker *wire, uint8_t replica, co
     return is_kind_right && is_well_formed(wire, replica, &record->message);
 }
 
-void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms)
+static void note_contents(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record)
 {
-    if (!is_record_well_formed(wire, replica, record))
-        return;
     const struct rabia_message *m = &record->message;
-    push_pending(&wire->replicas[replica], record);
-    if (record->kind == RABIA_RECORD_LAP_MARK)
+    if (!m->batch)
         return;
+    check_contents(wire, replica, m);
+    slot_at(wire, m->lane, m->lap)->journaled |= (uint16_t)(1u << replica);
+}
+
+static void note_record(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms)
+{
+    const struct rabia_message *m = &record->message;
     for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++) {
         struct wire_slot *slot = slot_at(wire, m->lane, lap);
         check_held(wire, replica, slot, m, lap);
@@ -394,9 +388,38 @@ void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabi
     wire->figures.votes += m->kind == RABIA_VOTE;
     if (!wire->flush_before_send || !record->needs_flush)
         count_said(wire, replica, m, record->kind == RABIA_RECORD_DECIDED);
-    if (m->kind == RABIA_DECIDED)
-        for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++)
+}
+
+/* W8 */
+static void check_follows(struct wire_checker *wire, uint8_t replica, const struct rabia_message *m)
+{
+    for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++) {
+        struct wire_slot *slot = slot_at(wire, m->lane, lap);
+        if (m->kind == RABIA_DECIDED)
             settle(wire, replica, m->lane, lap, m->value);
+        else if (m->kind == RABIA_STATE ? !state_follows(wire, slot, m, lap)
+                                        : m->kind == RABIA_VOTE && !vote_follows(wire, slot, m))
+            verdict_fail(wire->verdict, "W8: replica %u: %s %u of phase %u for " SLOT " follows from nothing said",
+                         replica, m->kind == RABIA_STATE ? "STATE" : "VOTE", m->value, m->phase, lap, m->lane);
+    }
+}
+
+void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count,
+                   uint64_t wall_ms)
+{
+    bool are_good = true;
+    for (size_t i = 0; i < count; i++) {
+        are_good &= is_record_well_formed(wire, replica, &records[i]);
+        push_pending(&wire->replicas[replica], &records[i]);
+    }
+    for (size_t i = 0; are_good && i < count; i++)
+        note_contents(wire, replica, &records[i]);
+    for (size_t i = 0; are_good && i < count; i++)
+        if (records[i].kind != RABIA_RECORD_LAP_MARK)
+            note_record(wire, replica, &records[i], wall_ms);
+    for (size_t i = 0; are_good && i < count; i++)
+        if (records[i].kind != RABIA_RECORD_LAP_MARK)
+            check_follows(wire, replica, &records[i].message);
 }
 
 void wire_flushed(struct wire_checker *wire, uint8_t replica, uint64_t seq)

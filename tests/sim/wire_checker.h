@@ -88,7 +88,10 @@ void wire_deinit(struct wire_checker *wire);
 void wire_received(struct wire_checker *wire, uint8_t replica, const struct rabia_message *message);
 void wire_flushed(struct wire_checker *wire, uint8_t replica, uint64_t seq);
 void wire_proposed(struct wire_checker *wire, uint8_t replica, uint64_t lap, const struct batch *batch);
-void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms);
+/* The records of one step: they are written together, and their order says
+ * nothing. */
+void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count,
+                   uint64_t wall_ms);
 /* frontier: the sender's, after the step. */
 void wire_sent(struct wire_checker *wire, uint8_t replica, const struct rabia_outgoing *outgoing, uint64_t frontier);
 void wire_decided(struct wire_checker *wire, uint8_t replica, const struct rabia_decided *decided);
