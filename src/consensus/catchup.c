@@ -93,6 +93,7 @@ static void run_ask_timer(struct rabia *r)
     } else if (r->now_us >= r->ask_us) {
         retry_contents(r);
         repeat_nudge(r);
+        repeat_own(r);
         send_ask(r);
         r->ask_wait_us = lap_min(r->ask_wait_us * 2, r->options.ask_interval_us * BACKOFF_MAX);
         r->ask_us = r->now_us + r->ask_wait_us;

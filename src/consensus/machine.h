@@ -185,6 +185,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event);
 
 /* All we know and said about laps [from, to), to peer (ASK, LINK_UP). */
 void repeat_range(struct rabia *r, uint8_t peer, uint64_t from, uint64_t to);
+/* Own batches again, to those who have said nothing about them. */
+void repeat_own(struct rabia *r);
 /* (R8) peer spoke of slots we have decided. */
 void repeat_decided(struct rabia *r, uint8_t peer, const struct rabia_message *message);
 void repeat_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane);

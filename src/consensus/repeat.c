@@ -133,6 +133,27 @@ void repeat_range(struct rabia *r, uint8_t peer, uint64_t from, uint64_t to)
             repeat_slot(r, peer, lap, lane, &bytes);
 }
 
+/* --- unasked ------------------------------------------------------------- */
+
+/* Nobody asks for a batch it never heard of: an owner repeats its own to those
+ * who have not proposed for them, until they are decided. */
+void repeat_own(struct rabia *r)
+{
+    uint8_t self = r->options.self;
+    size_t bytes = 0;
+    uint64_t end = lap_min(r->own_next, window_end(r));
+    for (uint64_t lap = r->frontier; lap < end && bytes < r->options.answer_bytes_max; lap++) {
+        const struct slot *slot = rabia_slot(r, lap, self);
+        if (!slot->batch || slot_is_decided(slot))
+            continue;
+        unsigned heard = slot->proposed_batch | (unsigned)slot->proposed_null;
+        for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+            if (everyone_else(r) & ~heard & bit_of(peer))
+                repeat_said(r, peer, slot, lap, self);
+        bytes += cost_of(slot->batch);
+    }
+}
+
 /* --- about decided slots ------------------------------------------------- */
 
 static uint8_t decided_value(const struct rabia *r, uint64_t lap, uint8_t lane)
