@@ -119,16 +119,15 @@ bool config_load_file(struct config *c, const char *path, char error[static CONF
     struct buf text;
     buf_init(&text);
     enum status status = is_input ? read_all(STDIN_FILENO, &text) : read_file(path, &text);
-    char *absolute = status == STATUS_OK && !is_input ? realpath(path, NULL) : NULL;
     bool is_loaded = false;
     if (status == STATUS_OK)
         is_loaded = load_text(c, is_input ? "standard input" : path, buf_slice(&text), error);
     else
         snprintf(error, CONFIG_ERROR_MAX, "cannot read %.300s: %s", path, strerror(errno));
-    if (absolute) {
+    char absolute[PATH_MAX];
+    if (is_loaded && !is_input && realpath(path, absolute)) {
         mem_free(c->path);
         c->path = mem_strdup(absolute);
-        free(absolute);
     }
     buf_deinit(&text);
     return is_loaded;

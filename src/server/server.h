@@ -51,6 +51,14 @@ extern const size_t connection_command_count, client_command_count, server_comma
 /* Begins an orderly end: stop accepting, finish what was proposed, leave the
  * loop. */
 void server_shutdown(struct server *server);
+/* SHUTDOWN ABORT: goes on as before; false if no end is under way or it is too
+ * late. */
+bool server_abort_shutdown(struct server *server);
+/* CLIENT PAUSE and UNPAUSE (client_command.c).  While paused, sessions with a
+ * command to run (a write, or any) stall and wait in paused; the cron calls
+ * server_unpause when the time is up. */
+void server_pause(struct server *server, int64_t until_ms, bool is_for_writes_only);
+void server_unpause(struct server *server);
 /* Makes a changed option effective where it must be pushed somewhere (maxclients,
  * loglevel, ...); a hook of the config table. */
 void server_apply_config(struct server *server);

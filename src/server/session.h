@@ -83,9 +83,31 @@ void session_resume(struct session *s);
  * nothing yet.  deadline_us 0: no timer. */
 void session_block(struct session *s, uint64_t deadline_us);
 void session_unblock(struct session *s);
+/* CLIENT REPLY.  Takes effect at once: with REPLY_ON what the running handler
+ * writes next is sent. */
+void session_set_reply_mode(struct session *s, enum session_reply_mode mode);
 /* Bytes held for this session: input, output, parser, itself. */
 size_t session_memory(const struct session *s);
 size_t session_output_bytes(const struct session *s);
+
+/* --- connection_command.c, client_command.c ------------------------------- */
+
+/* For a session blocked by WAIT: answers and unblocks it if enough replicas
+ * hold its writes, or if is_over (its timer fired, or CLIENT UNBLOCK).  To be
+ * called from the timer and, while there are such sessions, from the cron. */
+bool session_check_wait(struct session *s, bool is_over);
+/* Names of connections and libraries hold visible ASCII without blanks. */
+#define ERROR_CLIENT_NAME "ERR Client names cannot contain spaces, newlines or special characters."
+bool session_name_is_valid(struct slice name);
+/* Replaces one of the session's texts; empty unsets it. */
+void session_set_text(char **text, struct slice value);
+void session_set_protocol(struct session *s, uint8_t protocol);
+/* For "%.*s": how much of a stranger's argument an error text quotes. */
+static inline int slice_shown(struct slice text)
+{
+    return (int)strnlen(text.ptr, text.len < 128 ? text.len : 128);
+}
+
 /* The session behind a local call. */
 static inline struct session *call_session(const struct call *c)
 {
