@@ -261,11 +261,9 @@ static bool form_is_apart(const struct string_form *form, size_t key_size)
 
 struct string_form string_form_of(struct slice value)
 {
-    struct string_form form = {.bytes = value};
+    struct string_form form = string_form_text(value);
     if (value.len <= INT64_TEXT_MAX && slice_to_int64(value, &form.integer))
         form.encoding = ENCODING_INT;
-    else
-        form.encoding = value.len <= ENTRY_EMBSTR_MAX ? ENCODING_EMBSTR : ENCODING_RAW;
     return form;
 }
 
@@ -567,16 +565,27 @@ bool entry_free_some(struct entry *e, size_t *budget)
 
 /* --- digest and check ------------------------------------------------------ */
 
-struct digest keyspace_entry_digest(int db, const struct entry *e)
+static struct digest_parts digest_parts_of(const struct entry *e)
 {
-    struct digest_parts parts = {
-        .db = db,
+    char scratch[INT64_TEXT_MAX];
+    return (struct digest_parts){
         .type = (uint32_t)entry_type(e),
         .expire_at = entry_expiry_time(e),
-        .key = digest_bytes(entry_key_slice(e)),
+        .value = is_string(e) ? digest_bytes(entry_string(e, scratch)) : object_type(e)->digest(get_object(e)),
     };
-    char scratch[INT64_TEXT_MAX];
-    parts.value = is_string(e) ? digest_bytes(entry_string(e, scratch)) : object_type(e)->digest(get_object(e));
+}
+
+struct digest keyspace_entry_digest(int db, const struct entry *e)
+{
+    struct digest_parts parts = digest_parts_of(e);
+    parts.db = db;
+    parts.key = digest_bytes(entry_key_slice(e));
+    return digest_combine(&parts);
+}
+
+struct digest keyspace_value_digest(const struct entry *e)
+{
+    struct digest_parts parts = digest_parts_of(e);
     return digest_combine(&parts);
 }
 

@@ -149,6 +149,12 @@ struct string_form {
 };
 /* The smallest form of value, see keyspace_set. */
 struct string_form string_form_of(struct slice value);
+/* The smallest but for an integer. */
+static inline struct string_form string_form_text(struct slice value)
+{
+    return (struct string_form){.encoding = value.len <= ENTRY_EMBSTR_MAX ? ENCODING_EMBSTR : ENCODING_RAW,
+                                .bytes = value};
+}
 static inline struct string_form string_form_int(int64_t value)
 {
     return (struct string_form){.encoding = ENCODING_INT, .integer = value};

@@ -265,6 +265,11 @@ void keyspace_set_lfu(struct keyspace *ks, bool is_lfu)
     ks->is_lfu = is_lfu;
 }
 
+bool keyspace_is_lfu(const struct keyspace *ks)
+{
+    return ks->is_lfu;
+}
+
 static uint32_t new_access(const struct keyspace *ks)
 {
     return ks->is_lfu ? ks->clock_minutes << 8 | LFU_INITIAL : ks->clock_seconds;
@@ -531,6 +536,14 @@ static struct entry *store_string(struct keyspace *ks, int db, struct slice key,
 struct entry *keyspace_set(struct keyspace *ks, int db, struct slice key, struct slice value, int64_t expire_at)
 {
     struct string_form form = string_form_of(value);
+    if (expire_at != EXPIRE_NONE && expire_at != EXPIRE_KEEP)
+        expire_at = clamp_expiry(expire_at);
+    return store_string(ks, db, key, &form, expire_at);
+}
+
+struct entry *keyspace_set_text(struct keyspace *ks, int db, struct slice key, struct slice value, int64_t expire_at)
+{
+    struct string_form form = string_form_text(value);
     if (expire_at != EXPIRE_NONE && expire_at != EXPIRE_KEEP)
         expire_at = clamp_expiry(expire_at);
     return store_string(ks, db, key, &form, expire_at);

@@ -130,6 +130,9 @@ bool entry_int(const struct entry *e, int64_t *value);
  * replacing a value of any type.  expire_at: unix ms, EXPIRE_NONE, EXPIRE_KEEP;
  * a time before 1970 counts as 0, here and in keyspace_set_expire. */
 struct entry *keyspace_set(struct keyspace *ks, int db, struct slice key, struct slice value, int64_t expire_at);
+/* The same, but never as an integer, whatever value spells (INCRBYFLOAT). */
+struct entry *keyspace_set_text(struct keyspace *ks, int db, struct slice key, struct slice value,
+                                int64_t expire_at);
 /* Sets an integer value, keeping the expiry. */
 struct entry *keyspace_set_int(struct keyspace *ks, int db, struct slice key, int64_t value);
 /* Makes the string value of key exactly size bytes, plain (ENCODING_RAW), the
@@ -188,6 +191,8 @@ struct digest {
 struct digest keyspace_digest(struct keyspace *ks);
 /* One key (DEBUG DIGEST-VALUE). */
 struct digest keyspace_entry_digest(int db, const struct entry *e);
+/* The same for whatever key and database hold that value and expiry. */
+struct digest keyspace_value_digest(const struct entry *e);
 /* The keys whose hash falls into part part of part_count (a power of two, up
  * to 65536), all databases: lets replicas compare their data piece by piece.
  * The hash is the keyed one, so parts compare only between keyspaces with the
@@ -226,6 +231,7 @@ void keyspace_reset_figures(struct keyspace *ks);
 /* Access clock and policy, local to this replica. */
 void keyspace_set_access_clock(struct keyspace *ks, int64_t wall_ms);
 void keyspace_set_lfu(struct keyspace *ks, bool is_lfu);
+bool keyspace_is_lfu(const struct keyspace *ks);
 
 /* Walks everything against the invariants of dict.h, entry.h and expiry.h and
  * aborts where one does not hold.  Cost: O(keys). */
