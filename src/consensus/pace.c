@@ -110,7 +110,7 @@ void pace_slot_decided(struct rabia *r, uint64_t lap, uint8_t lane, bool by_owne
     struct lane *l = &r->lanes[lane];
     CHECK(lap >= l->first_undecided);
     if (by_owner)
-        suspicion_settled(&l->suspicion, lap, r->now_us);
+        suspicion_settled(&l->suspicion, lap, r->now_us, r->options.forfeit_floor_us);
     while (l->first_undecided < window_end(r) && slot_is_decided(rabia_slot(r, l->first_undecided, lane)))
         l->first_undecided++;
     if (lane == r->options.self && lap >= r->own_next && rabia_slot(r, lap, lane)->said == SLOT_SAID_NOTHING)

@@ -79,6 +79,18 @@ static void check_lane(const struct rabia *r, uint8_t lane)
     }
 }
 
+/* I5: a PROPOSAL that waits for the disk is not counted as ours. */
+static void check_uncounted(const struct rabia *r, const struct rabia_message *m)
+{
+    unsigned own = bit_of(r->options.self);
+    if (m->kind != RABIA_PROPOSAL)
+        return;
+    for (uint64_t lap = lap_max(m->lap, r->frontier); lap < m->lap + m->count; lap++) {
+        const struct slot *slot = rabia_slot(r, lap, m->lane);
+        CHECK(!has_two((unsigned)slot->proposed_batch | slot->proposed_null, own));
+    }
+}
+
 /* I5: what waits for the disk is in order, and not counted. */
 static void check_gate(const struct rabia *r)
 {
@@ -88,6 +100,7 @@ static void check_gate(const struct rabia *r)
         CHECK(g->seq >= seq);
         CHECK(g->seq <= r->last_seq);
         CHECK(!g->message.batch);
+        check_uncounted(r, &g->message);
         seq = g->seq;
     }
 }

@@ -30,18 +30,26 @@ void suspicion_restart(struct suspicion *s, uint64_t now_us)
     s->waiting_since_us = now_us;
 }
 
-void suspicion_settled(struct suspicion *s, uint64_t lap, uint64_t now_us)
+static void sample(struct suspicion *s, double took_us)
 {
-    if (!s->is_waiting || s->waiting_lap != lap)
-        return;
-    CHECK(now_us >= s->waiting_since_us);
-    double took = (double)(now_us - s->waiting_since_us);
-    double off = took - s->mean_us;
+    double off = took_us - s->mean_us;
     double weight = s->sample_count == 0 ? 1 : WEIGHT;
     s->mean_us += weight * off;
     s->variance_us2 = (1 - weight) * (s->variance_us2 + weight * off * off);
     if (s->sample_count < SUSPICION_SAMPLES_MIN)
         s->sample_count++;
+}
+
+void suspicion_settled(struct suspicion *s, uint64_t lap, uint64_t now_us, uint64_t unwaited_us)
+{
+    bool was_awaited = s->is_waiting && s->waiting_lap == lap;
+    CHECK(now_us >= s->sampled_us);
+    CHECK(!was_awaited || now_us >= s->waiting_since_us);
+    if (was_awaited)
+        sample(s, (double)(now_us - s->waiting_since_us));
+    else if (now_us != s->sampled_us)
+        sample(s, (double)unwaited_us);
+    s->sampled_us = now_us;
 }
 
 void suspicion_double(struct suspicion *s, uint64_t now_us)

@@ -24,6 +24,7 @@ struct suspicion {
     uint32_t doublings;
     uint64_t doubled_us; /* when the newest doubling was added or forgotten */
     bool is_waiting;
+    uint64_t sampled_us; /* when the last sample was taken */
     uint64_t waiting_lap;
     uint64_t waiting_since_us;
 };
@@ -35,8 +36,10 @@ void suspicion_rest(struct suspicion *s);
 /* Whatever we waited for, measure anew: our own process was paused, or the
  * owner has just spoken. */
 void suspicion_restart(struct suspicion *s, uint64_t now_us);
-/* The slot at lap was settled by its owner (not by forfeits). */
-void suspicion_settled(struct suspicion *s, uint64_t lap, uint64_t now_us);
+/* The slot at lap was settled by its owner (not by forfeits).  One that was
+ * settled before anything waited for it counts as having taken unwaited_us, at
+ * most once per instant: a lane that is always ahead of need is known, too. */
+void suspicion_settled(struct suspicion *s, uint64_t lap, uint64_t now_us, uint64_t unwaited_us);
 void suspicion_double(struct suspicion *s, uint64_t now_us);
 void suspicion_forget(struct suspicion *s, uint64_t now_us);
 

@@ -247,6 +247,30 @@ static bool is_done(const struct cluster *c)
     return true;
 }
 
+/* What a run exercised, so that a quiet one does not pass for a good one. */
+static void print_figures(const struct cluster *c)
+{
+    uint64_t exchange = 0, phases = 0, forfeits = 0, wrongful = 0, nulled = 0;
+    for (uint8_t i = 0; i < c->n; i++) {
+        struct rabia_status s;
+        rabia_get_status(c->nodes[i].rabia, c->now_us, &s);
+        exchange += s.decided_by_exchange;
+        for (int p = 0; p < RABIA_PHASE_COUNTERS; p++)
+            phases += s.decided_in_phase[p];
+        for (uint8_t lane = 0; lane < c->n; lane++) {
+            forfeits += s.lanes[lane].forfeits;
+            wrongful += s.lanes[lane].wrongful_forfeits;
+        }
+        assert_int_equal(s.conflicting_decisions, 0);
+        assert_int_equal(s.invalid_messages, 0);
+        nulled += c->nodes[i].proposed;
+    }
+    printf("  proposed %llu ordered %zu; exchange %llu phases %llu forfeits %llu wrongful %llu; %llu ms\n",
+           (unsigned long long)nulled, c->nodes[0].order_count, (unsigned long long)exchange,
+           (unsigned long long)phases, (unsigned long long)forfeits, (unsigned long long)wrongful,
+           (unsigned long long)c->now_us / 1000);
+}
+
 /* The network behaves: all frames in order, all flushes, time goes on. */
 static void heal(struct cluster *c)
 {
@@ -285,6 +309,7 @@ static void run_one(uint8_t n, bool flush_first, uint64_t seed)
     check_agreement(c);
     for (uint8_t i = 0; i < n; i++)
         rabia_check(c->nodes[i].rabia);
+    print_figures(c);
     destroy(c);
 }
 

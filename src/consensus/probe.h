@@ -1,0 +1,29 @@
+/* Openings for the explorer (tests/unit/consensus/test_explore.c); nothing
+ * else may use them. */
+#ifndef CONSENSUS_PROBE_H
+#define CONSENSUS_PROBE_H
+
+#include "consensus/rabia.h"
+
+/* A machine with a window of window laps (a power of two) that can be cloned
+ * cheaply. */
+struct rabia *probe_create(const struct rabia_options *options, uint64_t window);
+struct rabia *probe_clone(const struct rabia *r);
+
+/* What a replica knows about one slot, without padding or pointers: equal
+ * bytes, equal future.  Returns the size, at most PROBE_BYTES_MAX. */
+enum { PROBE_BYTES_MAX = 256 };
+size_t probe_slot(const struct rabia *r, uint64_t lap, uint8_t lane, uint8_t bytes[static PROBE_BYTES_MAX]);
+
+/* rabia_step with one decision more: the slot's lane is suspected now. */
+void probe_forfeit(struct rabia *r, uint64_t lap, uint8_t lane, struct rabia_out *out);
+
+struct probe_facts {
+    bool is_decided;
+    uint8_t value;   /* enum rabia_value, if decided */
+    bool has_batch;
+    uint32_t own_phase;
+};
+struct probe_facts probe_facts(const struct rabia *r, uint64_t lap, uint8_t lane);
+
+#endif
