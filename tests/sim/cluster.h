@@ -20,6 +20,7 @@ struct run_result {
     struct verdict verdict;
     uint64_t trace_hash, trace_count;
     uint64_t virtual_us, healed_for_us; /* length of the run; and from the heal to the end */
+    uint64_t progress_us; /* what healed_for_us was allowed to be */
     uint64_t steps, commands, answered, slots;
     uint64_t forfeits, states, votes, asks;
     uint64_t decide_max_us, order_max_us, gave_up;

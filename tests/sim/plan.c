@@ -5,6 +5,8 @@
 
 #include "base/random.h"
 
+enum { COMMANDS_MAX = 800 };
+
 static bool chance(struct random *random, double share)
 {
     return random_unit(random) < share;
@@ -93,16 +95,26 @@ static void draw_faults(struct plan *plan, struct random *random)
     plan->load_us = PICK(random, 300000, 800000, 1500000);
 }
 
+/* Busy enough to be interesting, and no more: runs are many. */
+static void limit_load(struct plan *plan)
+{
+    uint64_t clients = plan->clients * (uint64_t)__builtin_popcount(plan->proposers);
+    uint64_t think_min = clients * plan->load_us / COMMANDS_MAX;
+    if (plan->think_us < think_min)
+        plan->think_us = think_min;
+}
+
 /* The same cost every time: equal delays, nothing lost, nothing late. */
 static void draw_economy(struct plan *plan, struct random *random)
 {
     plan->tail = plan->loss = plan->loss_after_heal = plan->duplicate = 0;
-    plan->jitter_us = plan->delay_us / 20;
     plan->is_fifo = plan->tells_links = true;
     plan->service_us = plan->tick_late_us = 0;
     if (plan->delay_us > 1000)
         plan->delay_us = 1000; /* round trips stay far below the forfeit floor */
     plan->jitter_us = plan->delay_us / 20;
+    if (plan->lazy_us > 1000)
+        plan->lazy_us = 1000;
     plan->flush_max_us = plan->flush_min_us = 200;
     plan->proposers = (uint16_t)((1u << plan->members) - 1);
     if (plan->profile == PLAN_ECONOMY_ONE)
@@ -141,6 +153,7 @@ void plan_draw(struct plan *plan, const struct plan_options *options)
     draw_faults(plan, &random);
     if (plan->profile != PLAN_CHAOS)
         draw_economy(plan, &random);
+    limit_load(plan);
     plan->progress_us = progress_bound(plan);
     plan->check_every = options->checks_every_step ? 1 : (uint32_t)PICK(&random, 499, 997, 1999);
 }

@@ -25,7 +25,7 @@ struct arguments {
 };
 
 struct totals {
-    uint64_t runs, failed, commands, answered, slots, steps, virtual_us, healed_max_us, healed_max_seed, gave_up, snapshots,
+    uint64_t runs, failed, commands, answered, slots, steps, virtual_us, healed_max_us, healed_max_seed, healed_max_share, gave_up, snapshots,
         forfeits, states;
 };
 
@@ -55,6 +55,8 @@ static void add(struct totals *totals, const struct run_result *result, uint64_t
     totals->snapshots += result->needed_snapshot;
     totals->forfeits += result->forfeits;
     totals->states += result->states;
+    if (result->progress_us && result->healed_for_us * 1000 / result->progress_us > totals->healed_max_share)
+        totals->healed_max_share = result->healed_for_us * 1000 / result->progress_us;
     if (result->healed_for_us > totals->healed_max_us) {
         totals->healed_max_us = result->healed_for_us;
         totals->healed_max_seed = seed;
@@ -183,8 +185,9 @@ int main(int argc, char **argv)
     }
     printf("%" PRIu64 " runs, %" PRIu64 " failed: %.0f virtual seconds, %" PRIu64 " steps, %" PRIu64 " batches in order, %"
            PRIu64 " of %" PRIu64 " commands answered, %" PRIu64 " forfeits, %" PRIu64 " states, longest recovery %.3f s (seed %"
-           PRIu64 "), %" PRIu64 " searches given up, %" PRIu64 " runs needed a snapshot\n", totals.runs, totals.failed,
+           PRIu64 "; %.1f%% of a bound), %" PRIu64 " searches given up, %" PRIu64 " runs needed a snapshot\n", totals.runs, totals.failed,
            (double)totals.virtual_us / 1e6, totals.steps, totals.slots, totals.answered, totals.commands, totals.forfeits,
-           totals.states, (double)totals.healed_max_us / 1e6, totals.healed_max_seed, totals.gave_up, totals.snapshots);
+           totals.states, (double)totals.healed_max_us / 1e6, totals.healed_max_seed,
+           (double)totals.healed_max_share / 10, totals.gave_up, totals.snapshots);
     return totals.failed ? 1 : 0;
 }
