@@ -50,9 +50,12 @@ enum command_flag {
     COMMAND_NO_MULTI = 1 << 16,
     COMMAND_ALLOW_BUSY = 1 << 17,
     COMMAND_MOVABLEKEYS = 1 << 18,
+    COMMAND_NO_MANDATORY_KEYS = 1 << 19, /* may have no keys even where it can have some */
     /* Ours, not shown. */
     COMMAND_READS_TIME = 1 << 24, /* the answer depends on time: its batch carries the clock */
     COMMAND_DEBUG_ONLY = 1 << 25, /* refused unless enable-debug-command allows it */
+    COMMAND_PLAIN = 1 << 26, /* a container that Redis knows as one command: COMMAND shows no subcommands, and
+                                whatever is wrong with one is the same error (DEBUG) */
 };
 
 /* ACL categories a row adds to those its flags imply (write, read, admin,
@@ -75,6 +78,11 @@ enum command_category {
     CATEGORY_ADMIN = 1 << 14,
     CATEGORY_PUBSUB = 1 << 15,
     CATEGORY_BLOCKING = 1 << 16,
+    /* Only ever implied; command_categories fills them in. */
+    CATEGORY_READ = 1 << 17,
+    CATEGORY_WRITE = 1 << 18,
+    CATEGORY_FAST = 1 << 19,
+    CATEGORY_SLOW = 1 << 20,
 };
 
 struct command; /* a row; fields in table.h */
@@ -102,16 +110,67 @@ struct call {
 #define ERROR_NOT_INTEGER "ERR value is not an integer or out of range"
 #define ERROR_NOT_FLOAT "ERR value is not a valid float"
 #define ERROR_NO_SUCH_KEY "ERR no such key"
+#define ERROR_DB_RANGE "ERR DB index is out of range"
+#define ERROR_STRING_TOO_LONG "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 
-/* Argument readers: on failure they write Redis's error and return false. */
+/* The longest string a command may build.  A constant, not the configured
+ * proto-max-bulk-len: replicas must agree on it whatever their settings. */
+#define COMMAND_STRING_MAX (INT64_C(512) * 1024 * 1024)
+
+/* --- arguments: on failure these write Redis's error and return false ------ */
+
 bool call_int64(struct call *c, int index, int64_t *value);
 bool call_int64_or(struct call *c, int index, int64_t *value, const char *error);
+/* The range check writes error too; NULL means Redis's text for a C int. */
+bool call_int_or(struct call *c, int index, int *value, const char *error);
 bool call_long_double(struct call *c, int index, long double *value);
+/* A number that is no integer answers error (NULL: the usual text), one that
+ * names no database ERROR_DB_RANGE. */
 bool call_db_index(struct call *c, int index, int *db, const char *error);
+/* True if the argument is text, in any case. */
+static inline bool call_option(const struct call *c, int index, const char *text)
+{
+    return slice_is(c->argv[index], text);
+}
+/* For handlers that find their arity odd only while parsing. */
+void call_arity_error(struct call *c);
+void call_expire_time_error(struct call *c);
+
+/* Unix milliseconds of an expiry given in seconds or milliseconds, as an
+ * offset from logical time or absolute.  Refuses what overflows and, unless
+ * may_be_past, what is not positive. */
+struct call_time {
+    bool is_seconds;
+    bool is_absolute;
+    bool may_be_past;
+};
+bool call_expire_at(struct call *c, int index, struct call_time form, int64_t *expire_at);
+
+/* --- keys ------------------------------------------------------------------ *
+ * Entries live until the next change of the keyspace. */
+
+/* For reading: counts a hit or a miss and emits the event "keymiss". */
+struct entry *call_find(struct call *c, int index);
+/* The same without noting an access: EXISTS, TTL, OBJECT and their kin. */
+struct entry *call_peek(struct call *c, int index);
+/* Finds a string value, for reading or writing; *e is NULL if the key is
+ * absent.  False, with WRONGTYPE written, if it holds another type. */
+bool call_find_string(struct call *c, int index, struct entry **e);
+bool call_find_string_for_write(struct call *c, int index, struct entry **e);
+/* keyspace_set, with the event "new" if the key was not there. */
+void call_set_string(struct call *c, struct slice key, struct slice value, int64_t expire_at);
+
+/* --- events ---------------------------------------------------------------- */
 
 /* Emits a keyspace event for the call's database and counts one change. */
 void call_changed(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);
 /* The event alone. */
 void call_notify(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);
+
+/* --- replies ---------------------------------------------------------------- */
+
+/* HELP of a container: the usage line, lines, and the line on HELP itself.
+ * lines ends with NULL; a description is indented by four blanks. */
+void call_help(struct call *c, const char *const *lines);
 
 #endif

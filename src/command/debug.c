@@ -1,0 +1,147 @@
+/* The subcommands of DEBUG that look at or change the data, at their place in
+ * the agreed order.  The container, and what concerns one process alone, are
+ * the server room's. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "command/families.h"
+#include "command/type_names.h"
+
+/* --- OBJECT ---------------------------------------------------------------- */
+
+/* The bytes the value would take in a snapshot: its own and their length. */
+static size_t serialized_length(const struct entry *e)
+{
+    size_t length = entry_string_length(e);
+    size_t length_bytes = length < 64 ? 1 : length < 16384 ? 2 : 5;
+    return length + length_bytes;
+}
+
+/* Entries are not shared and have no address worth telling. */
+static void debug_object(struct call *c)
+{
+    struct entry *e = keyspace_peek(c->ks, c->db, c->argv[2]);
+    if (!e) {
+        reply_error(c->reply, ERROR_NO_SUCH_KEY);
+        return;
+    }
+    char text[160];
+    snprintf(text, sizeof text,
+             "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:%lld",
+             value_encoding_name(entry_encoding(e)), serialized_length(e),
+             (long long)entry_idle_seconds(c->ks, e));
+    reply_simple(c->reply, text);
+}
+
+/* --- digests --------------------------------------------------------------- */
+
+/* As long as the 160 bits clients know from Redis. */
+static void reply_digest(struct call *c, struct digest digest)
+{
+    char text[41];
+    snprintf(text, sizeof text, "00000000%016llx%016llx", (unsigned long long)digest.high,
+             (unsigned long long)digest.low);
+    reply_simple(c->reply, text);
+}
+
+static void debug_digest(struct call *c)
+{
+    reply_digest(c, keyspace_digest(c->ks));
+}
+
+static void debug_digest_value(struct call *c)
+{
+    reply_array(c->reply, (size_t)c->argc - 2);
+    for (int i = 2; i < c->argc; i++) {
+        struct entry *e = keyspace_peek(c->ks, c->db, c->argv[i]);
+        reply_digest(c, e ? keyspace_value_digest(e) : (struct digest){0});
+    }
+}
+
+/* --- changes --------------------------------------------------------------- */
+
+/* Any number but 0 means on; what is no number is 0. */
+static void debug_set_active_expire(struct call *c)
+{
+    int64_t value = 0;
+    slice_to_int64(c->argv[2], &value);
+    keyspace_set_active_expire(c->ks, value != 0);
+    reply_ok(c->reply);
+}
+
+static bool read_positive(struct call *c, int index, int64_t *value)
+{
+    if (slice_to_int64(c->argv[index], value) && *value >= 0)
+        return true;
+    reply_error(c->reply, "ERR value is out of range, must be positive");
+    return false;
+}
+
+enum { POPULATE_NUMBER_MAX = 32 };
+
+struct population {
+    char *key, *value; /* room for prefix and number; room for size bytes */
+    size_t prefix_length, value_size;
+    bool is_sized;
+};
+
+static void add_one(struct call *c, const struct population *p, int64_t number)
+{
+    char text[POPULATE_NUMBER_MAX];
+    int digits = snprintf(p->key + p->prefix_length, POPULATE_NUMBER_MAX, ":%lld", (long long)number);
+    struct slice key = slice_make(p->key, p->prefix_length + (size_t)digits);
+    if (keyspace_find_for_write(c->ks, c->db, key))
+        return;
+    size_t length = (size_t)snprintf(text, sizeof text, "value:%lld", (long long)number);
+    struct slice value = slice_make(text, length);
+    if (p->is_sized) {
+        memcpy(p->value, text, length < p->value_size ? length : p->value_size);
+        value = slice_make(p->value, p->value_size);
+    }
+    call_set_string(c, key, value, EXPIRE_NONE);
+}
+
+static void debug_populate(struct call *c)
+{
+    int64_t count, size = 0;
+    if (c->argc > 5) {
+        reply_error(c->reply, "ERR unknown subcommand or wrong number of arguments for 'populate'. Try DEBUG HELP.");
+        return;
+    }
+    struct slice prefix = c->argc > 3 ? c->argv[3] : SLICE_LITERAL("key");
+    if (!read_positive(c, 2, &count) || (c->argc > 4 && !read_positive(c, 4, &size)))
+        return;
+    if (size > COMMAND_STRING_MAX) {
+        reply_error(c->reply, ERROR_STRING_TOO_LONG);
+        return;
+    }
+    struct population p = {.key = mem_alloc(prefix.len + POPULATE_NUMBER_MAX), .value = mem_calloc(1, (size_t)size + 1)};
+    p.prefix_length = prefix.len;
+    p.value_size = (size_t)size;
+    p.is_sized = size > 0;
+    memcpy(p.key, prefix.ptr, prefix.len);
+    for (int64_t i = 0; i < count; i++)
+        add_one(c, &p, i);
+    mem_free(p.value);
+    mem_free(p.key);
+    reply_ok(c->reply);
+}
+
+/* --- the table ------------------------------------------------------------- */
+
+#define DEBUG_ROW(name_, handler_, arity_, route_, summary_)                                        \
+    {.name = name_, .handler = handler_, .arity = (arity_), .route = ROUTE_##route_,                \
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DEBUG_ONLY, \
+     .group = "server", .since = "1.0.0", .complexity = "Depends on the data.", .summary = (summary_)}
+
+const struct command command_debug_rows[] = {
+    DEBUG_ROW("object", debug_object, 3, READ, "Describes how a value is held."),
+    DEBUG_ROW("digest", debug_digest, 2, READ, "A digest of all data, the same for the same data."),
+    DEBUG_ROW("digest-value", debug_digest_value, -2, READ, "Digests of the values of keys."),
+    DEBUG_ROW("set-active-expire", debug_set_active_expire, 3, WRITE, "Whether expired keys are removed unasked."),
+    {.name = "populate", .handler = debug_populate, .arity = -3, .route = ROUTE_WRITE,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DEBUG_ONLY,
+     .group = "server", .since = "1.0.0", .complexity = "O(count)", .summary = "Adds numbered keys."},
+};
+const size_t command_debug_count = sizeof command_debug_rows / sizeof *command_debug_rows;

@@ -1,0 +1,26 @@
+/* The tables of this room's type files, for command_table_add_data_types. */
+#ifndef COMMAND_FAMILIES_H
+#define COMMAND_FAMILIES_H
+
+#include "command/table.h"
+
+#define COMMAND_FAMILY(name)                            \
+    extern const struct command command_##name##_rows[]; \
+    extern const size_t command_##name##_count
+
+COMMAND_FAMILY(string);
+COMMAND_FAMILY(lcs);
+COMMAND_FAMILY(bitmap);
+COMMAND_FAMILY(bitfield);
+COMMAND_FAMILY(key);
+COMMAND_FAMILY(expire);
+COMMAND_FAMILY(scan);
+COMMAND_FAMILY(object);
+COMMAND_FAMILY(database);
+
+#undef COMMAND_FAMILY
+/* Closes a type file: its rows under the family's name. */
+#define COMMAND_FAMILY_COUNT(name) \
+    const size_t command_##name##_count = sizeof command_##name##_rows / sizeof *command_##name##_rows
+
+#endif

@@ -1,0 +1,171 @@
+/* Walking over keys: KEYS, SCAN, RANDOMKEY.  Their answers follow bucket order
+ * and are for this client alone; nothing here may change the data. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "command/families.h"
+#include "command/type_names.h"
+
+/* --- KEYS ------------------------------------------------------------------ */
+
+struct listing {
+    struct reply *reply;
+    struct slice pattern;
+    bool matches_all;
+    size_t count;
+};
+
+static void list_key(void *context, struct entry *e)
+{
+    struct listing *l = context;
+    if (!l->matches_all && !slice_glob(l->pattern, entry_key(e), false))
+        return;
+    reply_bulk(l->reply, entry_key(e));
+    l->count++;
+}
+
+static void keys_command(struct call *c)
+{
+    struct listing l = {.reply = c->reply, .pattern = c->argv[1]};
+    l.matches_all = slice_equal(l.pattern, SLICE_LITERAL("*"));
+    struct reply_deferred begin = reply_begin(c->reply);
+    keyspace_each(c->ks, c->db, list_key, &l);
+    reply_end_array(c->reply, begin, l.count);
+}
+
+/* --- SCAN ------------------------------------------------------------------ */
+
+struct scan {
+    struct slice pattern, type; /* ptr NULL: any */
+    int64_t count;
+    struct entry **found; /* the keys that match: the cursor is written before them */
+    size_t found_count, found_capacity;
+};
+
+/* As strtoul reads: a sign is allowed, and no digits at all mean 0. */
+static bool parse_cursor(struct slice text, uint64_t *cursor)
+{
+    bool has_sign = text.len > 0 && (text.ptr[0] == '-' || text.ptr[0] == '+');
+    uint64_t value = 0;
+    for (size_t i = has_sign; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    if (has_sign && text.len == 1)
+        return false;
+    *cursor = has_sign && text.ptr[0] == '-' ? 0 - value : value;
+    return true;
+}
+
+static bool read_scan_count(struct call *c, int index, int64_t *count)
+{
+    if (!call_int64(c, index, count))
+        return false;
+    if (*count >= 1)
+        return true;
+    reply_error(c->reply, ERROR_SYNTAX);
+    return false;
+}
+
+static bool parse_scan(struct call *c, struct scan *s)
+{
+    for (int i = 2; i < c->argc; i += 2) {
+        bool has_value = i + 1 < c->argc;
+        if (has_value && call_option(c, i, "count")) {
+            if (!read_scan_count(c, i + 1, &s->count))
+                return false;
+        } else if (has_value && call_option(c, i, "match")) {
+            s->pattern = c->argv[i + 1];
+        } else if (has_value && call_option(c, i, "type")) {
+            s->type = c->argv[i + 1];
+        } else {
+            reply_error(c->reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool scan_matches(const struct scan *s, const struct entry *e)
+{
+    if (s->pattern.ptr && !slice_glob(s->pattern, entry_key(e), false))
+        return false;
+    return !s->type.ptr || slice_is(s->type, value_type_name(entry_type(e)));
+}
+
+static void scan_visit(void *context, struct entry *e)
+{
+    struct scan *s = context;
+    if (!scan_matches(s, e))
+        return;
+    if (s->found_count == s->found_capacity) {
+        s->found_capacity = s->found_capacity ? s->found_capacity * 2 : 32;
+        s->found = mem_realloc(s->found, s->found_capacity * sizeof *s->found);
+    }
+    s->found[s->found_count++] = e;
+}
+
+static void reply_cursor(struct call *c, uint64_t cursor)
+{
+    char text[24];
+    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)cursor);
+    reply_bulk(c->reply, slice_make(text, (size_t)length));
+}
+
+static void scan_command(struct call *c)
+{
+    struct scan s = {.count = 10};
+    uint64_t cursor;
+    if (!parse_cursor(c->argv[1], &cursor)) {
+        reply_error(c->reply, "ERR invalid cursor");
+        return;
+    }
+    if (!parse_scan(c, &s))
+        return;
+    cursor = keyspace_scan(c->ks, c->db, cursor, (size_t)s.count, scan_visit, &s);
+    reply_array(c->reply, 2);
+    reply_cursor(c, cursor);
+    reply_array(c->reply, s.found_count);
+    for (size_t i = 0; i < s.found_count; i++)
+        reply_bulk(c->reply, entry_key(s.found[i]));
+    mem_free(s.found);
+}
+
+/* --- RANDOMKEY ------------------------------------------------------------- */
+
+static void randomkey_command(struct call *c)
+{
+    struct random random;
+    random_init(&random, c->seed);
+    struct entry *e = keyspace_random(c->ks, c->db, &random);
+    if (e)
+        reply_bulk(c->reply, entry_key(e));
+    else
+        reply_null(c->reply);
+}
+
+/* --- the table ------------------------------------------------------------- */
+
+#define SCAN_ROW(name_, arity_, categories_)                                              \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_READ,   \
+    .flags = COMMAND_READONLY, .categories = CATEGORY_KEYSPACE | (categories_), .group = "generic"
+
+const struct command command_scan_rows[] = {
+    {SCAN_ROW(keys, 2, CATEGORY_DANGEROUS), .since = "1.0.0", .complexity = "O(keys in the database)",
+     .summary = "Lists all keys whose names match a pattern.",
+     COMMAND_TIPS("request_policy:all_shards", "nondeterministic_output_order"),
+     COMMAND_ARGUMENTS(ARGUMENT("pattern", PATTERN))},
+    {SCAN_ROW(scan, -2, 0), .since = "2.8.0",
+     .complexity = "O(COUNT) for a call, O(keys in the database) from the first cursor to the last",
+     .summary = "Lists keys piece by piece, going on from a cursor.",
+     COMMAND_TIPS("nondeterministic_output", "request_policy:special"),
+     COMMAND_ARGUMENTS(ARGUMENT("cursor", INTEGER),
+                       ARGUMENT("pattern", PATTERN, .token = "MATCH", .flags = ARGUMENT_OPTIONAL),
+                       ARGUMENT("count", INTEGER, .token = "COUNT", .flags = ARGUMENT_OPTIONAL),
+                       ARGUMENT("type", STRING, .token = "TYPE", .flags = ARGUMENT_OPTIONAL, .since = "6.0.0"))},
+    {SCAN_ROW(randomkey, 1, 0), .since = "1.0.0", .complexity = "O(1)", .summary = "Names some key of the database.",
+     COMMAND_TIPS("request_policy:all_shards", "nondeterministic_output")},
+};
+COMMAND_FAMILY_COUNT(scan);
