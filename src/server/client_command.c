@@ -350,6 +350,14 @@ static void no_touch_command(struct call *c)
 
 /* --- PAUSE and UNBLOCK --------------------------------------------------- */
 
+/* Both take three or four arguments; more get Redis's text for that. */
+static bool is_too_long(struct call *c)
+{
+    if (c->argc > 4)
+        reply_error_format(c->reply, ERROR_SUBCOMMAND_ARITY("CLIENT"), slice_shown(c->argv[1]), c->argv[1].ptr);
+    return c->argc > 4;
+}
+
 void server_pause(struct server *server, int64_t until_ms, bool is_for_writes_only)
 {
     /* A pause of everything is not weakened, nor one shortened, by a second. */
@@ -371,6 +379,8 @@ void server_unpause(struct server *server)
 
 static void pause_command(struct call *c)
 {
+    if (is_too_long(c))
+        return;
     struct server *server = call_session(c)->server;
     bool is_for_writes_only = c->argc == 4 && call_option(c, 3, "WRITE");
     if (c->argc == 4 && !is_for_writes_only && !call_option(c, 3, "ALL")) {
@@ -400,8 +410,10 @@ static void unpause_command(struct call *c)
 
 static void unblock_command(struct call *c)
 {
+    if (is_too_long(c))
+        return;
     bool is_error = c->argc == 4 && call_option(c, 3, "ERROR");
-    if (c->argc >= 4 && !is_error && !call_option(c, 3, "TIMEOUT")) {
+    if (c->argc == 4 && !is_error && !call_option(c, 3, "TIMEOUT")) {
         reply_error(c->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         return;
     }

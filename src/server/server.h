@@ -27,7 +27,8 @@ struct server {
     struct listener *listeners[SERVER_LISTENERS_MAX];
     int listener_count;
 
-    struct list sessions, resumable, zombies;
+    struct list sessions, zombies; /* zombies: closed, replies still pending */
+    struct list throttled;         /* sessions whose input waits for the replica's queue */
     size_t session_count, session_count_max_seen;
     uint64_t next_session_id;
     struct timer cron_timer;
@@ -36,10 +37,16 @@ struct server {
     /* CLIENT PAUSE: until then (wall ms); 0: not paused. */
     int64_t paused_until_ms;
     bool is_pause_for_writes_only;
-    struct list paused; /* sessions stalled by the pause, by resume_link */
+    struct list paused; /* sessions whose input waits for the end of the pause */
 
     bool is_shutting_down;
-    char *config_path; /* absolute, NULL if started without a file */
+    int64_t shutdown_deadline_us;
+    bool is_over_memory; /* as of the last cron: writes that need memory are refused */
+    int64_t started_wall_us;
+    uint64_t usec_carry_ns; /* of command statistics: what rounding to microseconds left over */
+    struct slice *arguments; /* of the run of commands being handled (dispatch.c) */
+    size_t argument_capacity;
+    int64_t started_ms; /* wall clock */
     char run_id[41];
 };
 
@@ -48,6 +55,15 @@ extern const struct command connection_command_rows[], client_command_rows[], se
     rabia_command_rows[];
 extern const size_t connection_command_count, client_command_count, server_command_count, rabia_command_count;
 
+/* (server.c) Sets cron and the end of passes going; ends all sessions. */
+void server_start(struct server *server);
+void server_stop(struct server *server);
+/* Ends CLIENT PAUSE. */
+void server_unpause(struct server *server);
+/* A client or peer has connected. */
+void server_on_accept(void *server, struct stream *stream);
+/* (session.c) What the replica calls for commands handed to it. */
+extern const struct replica_clients session_replica_clients;
 /* Begins an orderly end: stop accepting, finish what was proposed, leave the
  * loop. */
 void server_shutdown(struct server *server);

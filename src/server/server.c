@@ -1,0 +1,154 @@
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "server/session.h"
+
+enum {
+    SHUTDOWN_WAIT_US = 5 * 1000 * 1000, /* for what was proposed to be decided */
+};
+
+/* --- connections ---------------------------------------------------------- */
+
+void server_on_accept(void *context, struct stream *stream)
+{
+    struct server *server = context;
+    server->stats.connections_received++;
+    if (server->session_count < (size_t)server->config->maxclients) {
+        session_create(server, stream);
+        return;
+    }
+    server->stats.connections_rejected++;
+    static const char text[] = "-ERR max number of clients reached\r\n";
+    buf_append(stream_out(stream), text, sizeof text - 1);
+    stream_flush(stream);
+    stream_free(stream);
+}
+
+static void end_idle_sessions(struct server *server)
+{
+    int64_t now_ms = loop_wall_ms(server->loop), limit_ms = (int64_t)server->config->timeout_s * 1000;
+    if (limit_ms == 0)
+        return;
+    LIST_FOR_EACH(&server->sessions, struct session, link, s) {
+        if (s->pending || s->is_blocked || now_ms - s->last_active_ms < limit_ms)
+            continue;
+        server->stats.sessions_timed_out++;
+        session_kill(s, "idle for longer than timeout");
+    }
+}
+
+void server_unpause(struct server *server)
+{
+    server->paused_until_ms = 0;
+    LIST_FOR_EACH(&server->paused, struct session, paused_link, s) {
+        list_remove(&s->paused_link);
+        session_resume(s);
+    }
+}
+
+static void resume_throttled(struct server *server)
+{
+    if (list_is_empty(&server->throttled) || replica_is_full(server->replica))
+        return;
+    LIST_FOR_EACH(&server->throttled, struct session, throttled_link, s) {
+        if (s->pending > SESSION_PENDING_MAX / 2)
+            continue;
+        list_remove(&s->throttled_link);
+        s->is_throttled = false;
+        session_resume(s);
+    }
+}
+
+/* --- the passing of time -------------------------------------------------- */
+
+static void watch_memory(struct server *server)
+{
+    struct mem_figures memory;
+    mem_figures(&memory);
+    uint64_t limit = server->config->maxmemory_bytes;
+    server->is_over_memory = limit && memory.allocated > limit;
+    stats_sample(&server->stats, (uint64_t)loop_now_us(server->loop), memory.allocated);
+}
+
+static void on_cron(void *context)
+{
+    struct server *server = context;
+    struct loop_figures figures = loop_figures(server->loop);
+    server->stats.bytes_in = figures.bytes_in;
+    server->stats.bytes_out = figures.bytes_out;
+    server->stats.reads_processed = figures.reads;
+    server->stats.writes_processed = figures.writes;
+    int64_t now_ms = loop_wall_ms(server->loop);
+    keyspace_set_access_clock(server->keyspace, now_ms);
+    watch_memory(server);
+    end_idle_sessions(server);
+    if (server->paused_until_ms && now_ms >= server->paused_until_ms)
+        server_unpause(server);
+    replica_cron(server->replica);
+    timer_set(&server->cron_timer, loop_now_us(server->loop) + 1000 * 1000 / server->config->hz);
+}
+
+static void leave_when_drained(struct server *server)
+{
+    if (replica_is_drained(server->replica) || loop_now_us(server->loop) >= server->shutdown_deadline_us)
+        loop_stop(server->loop);
+}
+
+static void on_pass_end(void *context)
+{
+    struct server *server = context;
+    replica_pass_end(server->replica);
+    resume_throttled(server);
+    if (server->is_shutting_down)
+        leave_when_drained(server);
+    stats_count_pass(&server->stats, (uint64_t)(loop_clock_us() - loop_now_us(server->loop)));
+}
+
+void server_start(struct server *server)
+{
+    loop_set_pass_end(server->loop, on_pass_end, server);
+    timer_init(&server->cron_timer, server->loop, on_cron, server);
+    timer_set(&server->cron_timer, loop_now_us(server->loop));
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+void server_shutdown(struct server *server)
+{
+    if (server->is_shutting_down)
+        return;
+    log_notice("server", "shutting down: no new connections; what was proposed is finished first");
+    server->is_shutting_down = true;
+    server->shutdown_deadline_us = loop_now_us(server->loop) + SHUTDOWN_WAIT_US;
+    for (int i = 0; i < server->listener_count; i++)
+        listener_free(server->listeners[i]);
+    server->listener_count = 0;
+    LIST_FOR_EACH(&server->sessions, struct session, link, s) {
+        session_close_after_reply(s);
+    }
+    loop_again(server->loop);
+}
+
+void server_stop(struct server *server)
+{
+    timer_cancel(&server->cron_timer);
+    LIST_FOR_EACH(&server->sessions, struct session, link, s) {
+        session_kill(s, NULL);
+    }
+    LIST_FOR_EACH(&server->zombies, struct session, link, s) {
+        session_abandon(s);
+    }
+}
+
+void server_apply_config(struct server *server)
+{
+    const struct config *config = server->config;
+    log_set_level((enum log_level)config->loglevel);
+    keyspace_set_lfu(server->keyspace, config->maxmemory_policy == MEMORY_ALLKEYS_LFU ||
+                                           config->maxmemory_policy == MEMORY_VOLATILE_LFU);
+    if (replica_is_lone(server->replica))
+        return;
+    replica_set_timeouts(server->replica, config->cluster_timeout_ms * 1000);
+    replica_set_password(server->replica, config->requirepass);
+}
