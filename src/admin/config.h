@@ -149,9 +149,9 @@ bool config_set(struct config *c, const struct slice *pairs, int count,
 /* Writes what is in force back into the file at c->path: an option's line is
  * replaced where it stands, further lines of the same option go, comments and
  * order stay, options without a line that differ from their default are
- * appended.  A temporary file beside it is flushed and renamed over it.
- * STATUS_NOT_FOUND without a path or when the file is gone, STATUS_IO with
- * errno.  Cost: the file. */
+ * appended.  A temporary file beside it is flushed and renamed over it; one
+ * that is gone is written anew.  STATUS_NOT_FOUND without a path, STATUS_IO
+ * with errno.  Cost: the file. */
 enum status config_rewrite(const struct config *c) MUST_CHECK;
 
 /* Why the options do not go together, or NULL: an unfinished cluster, floor

@@ -325,8 +325,7 @@ static enum status replace_file(const char *path, struct slice bytes)
 {
     char temporary[PATH_MAX];
     struct stat old;
-    if (stat(path, &old) != 0)
-        return STATUS_IO;
+    mode_t mode = stat(path, &old) == 0 ? old.st_mode & 0777 : 0644;
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= sizeof temporary) {
         errno = ENAMETOOLONG;
         return STATUS_IO;
@@ -335,7 +334,7 @@ static enum status replace_file(const char *path, struct slice bytes)
     if (fd < 0)
         return STATUS_IO;
     enum status status = write_all(fd, bytes);
-    if (status == STATUS_OK && fchmod(fd, old.st_mode & 0777) != 0)
+    if (status == STATUS_OK && fchmod(fd, mode) != 0)
         status = STATUS_IO;
     if (close(fd) != 0)
         status = STATUS_IO;
@@ -357,7 +356,7 @@ enum status config_rewrite(const struct config *c)
     bool is_written[CONFIG_ROWS_MAX] = {false};
     enum status status = c->path ? read_file(c->path, &old) : STATUS_NOT_FOUND;
     if (status == STATUS_IO && errno == ENOENT)
-        status = STATUS_NOT_FOUND;
+        status = STATUS_OK; /* it was removed: write a new one */
     if (status == STATUS_OK) {
         rewrite_lines(c, buf_slice(&old), is_written, &new);
         append_missing(c, buf_slice(&old), is_written, &new);

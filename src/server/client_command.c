@@ -312,6 +312,12 @@ static void kill_command(struct call *c)
 
 /* --- switches ------------------------------------------------------------ */
 
+void session_set_reply_mode(struct session *s, enum session_reply_mode mode)
+{
+    s->reply_mode = mode;
+    session_reply_begin(s);
+}
+
 static void reply_command(struct call *c)
 {
     struct session *s = call_session(c);
@@ -371,8 +377,8 @@ void server_unpause(struct server *server)
 {
     server->paused_until_ms = 0;
     server->is_pause_for_writes_only = false;
-    LIST_FOR_EACH (&server->paused, struct session, resume_link, s) {
-        list_remove(&s->resume_link);
+    LIST_FOR_EACH (&server->paused, struct session, paused_link, s) {
+        list_remove(&s->paused_link);
         session_resume(s);
     }
 }
@@ -423,10 +429,11 @@ static void unblock_command(struct call *c)
     struct session *s = find_session(call_session(c)->server, (uint64_t)id);
     bool is_blocked = s && s->is_blocked;
     if (is_blocked && is_error) {
-        reply_error(&s->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         session_unblock(s);
+        reply_error(session_reply_begin(s), "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        session_reply_end(s);
     } else if (is_blocked) {
-        session_check_wait(s, true);
+        session_end_wait(s);
     }
     reply_int(c->reply, is_blocked);
 }

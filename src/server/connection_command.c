@@ -251,14 +251,30 @@ static int64_t count_holders(const struct session *s)
     return holders > rest_of_quorum ? holders : rest_of_quorum;
 }
 
-bool session_check_wait(struct session *s, bool is_over)
+void session_end_wait(struct session *s)
 {
     int64_t holders = count_holders(s);
-    if (holders < s->wait_replicas && !is_over)
-        return false;
-    reply_int(&s->reply, holders);
     session_unblock(s);
-    return true;
+    reply_int(session_reply_begin(s), holders);
+    session_reply_end(s); /* may end the session */
+}
+
+/* Peers tell how far they have come only now and then: look again meanwhile. */
+static int64_t next_look_us(const struct session *s)
+{
+    enum { LOOK_AGAIN_US = 5000 };
+    int64_t look_us = loop_now_us(s->server->loop) + LOOK_AGAIN_US;
+    bool is_lone = replica_is_lone(s->server->replica); /* nobody will come */
+    return s->wait_deadline_us && (is_lone || s->wait_deadline_us < look_us) ? s->wait_deadline_us : look_us;
+}
+
+static void on_wait_timer(struct session *s)
+{
+    bool is_over = s->wait_deadline_us && loop_now_us(s->server->loop) >= s->wait_deadline_us;
+    if (is_over || count_holders(s) >= s->wait_replicas)
+        session_end_wait(s);
+    else
+        timer_set(&s->block_timer, next_look_us(s));
 }
 
 static void wait_command(struct call *c)
@@ -285,7 +301,8 @@ static void wait_command(struct call *c)
         return;
     }
     s->wait_replicas = replicas;
-    session_block(s, timeout_ms ? (uint64_t)deadline_us : 0);
+    s->wait_deadline_us = timeout_ms ? deadline_us : 0;
+    session_block(s, (uint64_t)next_look_us(s), on_wait_timer);
 }
 
 /* --- the table ----------------------------------------------------------- */

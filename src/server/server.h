@@ -46,7 +46,6 @@ struct server {
     uint64_t usec_carry_ns; /* of command statistics: what rounding to microseconds left over */
     struct slice *arguments; /* of the run of commands being handled (dispatch.c) */
     size_t argument_capacity;
-    int64_t started_ms; /* wall clock */
     char run_id[41];
 };
 
@@ -58,8 +57,6 @@ extern const size_t connection_command_count, client_command_count, server_comma
 /* (server.c) Sets cron and the end of passes going; ends all sessions. */
 void server_start(struct server *server);
 void server_stop(struct server *server);
-/* Ends CLIENT PAUSE. */
-void server_unpause(struct server *server);
 /* A client or peer has connected. */
 void server_on_accept(void *server, struct stream *stream);
 /* (session.c) What the replica calls for commands handed to it. */

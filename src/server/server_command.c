@@ -30,7 +30,7 @@ static void look_at_sessions(const struct server *server, struct info_sources *s
         if (output > sources->session_output_max)
             sources->session_output_max = output;
     }
-    LIST_FOR_EACH (&server->paused, struct session, resume_link, s)
+    LIST_FOR_EACH (&server->paused, struct session, paused_link, s)
         sources->paused_sessions += s->stream != NULL;
 }
 
@@ -47,7 +47,7 @@ static void info_command(struct call *c)
         .replica = &status,
         .run_id = server->run_id,
         .now_wall_us = loop_wall_ms(server->loop) * 1000,
-        .started_wall_us = server->started_ms * 1000,
+        .started_wall_us = server->started_wall_us,
         .port = server->config->port,
     };
     look_at_sessions(server, &sources);

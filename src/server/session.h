@@ -68,7 +68,7 @@ struct session {
     bool is_blocked;
     struct timer block_timer;
     void (*on_block_timeout)(struct session *s);
-    int64_t wait_replicas;
+    int64_t wait_replicas, wait_deadline_us; /* 0: no deadline */
     uint64_t last_write_position; /* of this session's newest applied write */
 
     char *name, *library_name, *library_version; /* NULL when unset */
@@ -114,10 +114,9 @@ size_t session_output_bytes(const struct session *s);
 
 /* --- connection_command.c, client_command.c ------------------------------- */
 
-/* For a session blocked by WAIT: answers and unblocks it if enough replicas
- * hold its writes, or if is_over (its timer fired, or CLIENT UNBLOCK).  To be
- * called from the timer and, while there are such sessions, from the cron. */
-bool session_check_wait(struct session *s, bool is_over);
+/* For a session blocked by WAIT: answers it with what was reached so far and
+ * unblocks it. */
+void session_end_wait(struct session *s);
 /* Names of connections and libraries hold visible ASCII without blanks. */
 #define ERROR_CLIENT_NAME "ERR Client names cannot contain spaces, newlines or special characters."
 bool session_name_is_valid(struct slice name);
