@@ -57,7 +57,7 @@ class Setting:
 
 
 def redis(options=()):
-    return servers.Server(servers.ORACLE, servers.free_ports(1)[0], ["--save", "", *options])
+    return servers.Server(servers.ORACLE, servers.free_ports(1)[0], ["--save", "", "--repl-diskless-sync-delay", "0", *options])
 
 
 def redis_with_replicas(name, set_kind):
