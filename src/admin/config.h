@@ -188,7 +188,7 @@ struct config_row {
     /* CONFIG_SPECIAL: on failure nothing has changed and error says why. */
     bool (*set)(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX]);
     void (*print)(const struct config *c, struct buf *out);
-    const char *unit;   /* for people: "bytes", "ms"; "" if there is none */
+    const char *unit;   /* for people: "bytes", "seconds"; "" if there is none */
     const char *effect; /* one sentence */
 };
 enum { CONFIG_ROWS_MAX = 64 };

@@ -68,6 +68,14 @@ static void retry_contents(struct rabia *r)
         }
 }
 
+/* Whoever lost what we said may not know that there is anything to ask for. */
+static void repeat_unasked(struct rabia *r)
+{
+    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+        if (r->asked_peers & bit_of(peer))
+            repeat_undecided(r, peer);
+}
+
 static void repeat_nudge(struct rabia *r)
 {
     if (r->nudge_lap > r->frontier)
@@ -95,6 +103,7 @@ static void run_ask_timer(struct rabia *r)
         repeat_nudge(r);
         repeat_own(r);
         send_ask(r);
+        repeat_unasked(r);
         r->ask_wait_us = lap_min(r->ask_wait_us * 2, r->options.ask_interval_us * BACKOFF_MAX);
         r->ask_us = r->now_us + r->ask_wait_us;
     }

@@ -26,6 +26,7 @@ enum {
     FORFEIT_AHEAD = RABIA_AHEAD / 2, /* forfeits stay within frontier + this, so that an owner whose lane was
                                         forfeited still finds its next slot within RABIA_AHEAD */
     FETCHES_MAX = 64,                /* per ask timer */
+    REPEAT_LAPS = 64,                /* repeated unasked per ask timer */
     BACKOFF_MAX = 32                 /* ask_interval_us is multiplied by this at most */
 };
 /* Laps beyond this are refused in messages, so that sums and places never
@@ -187,6 +188,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event);
 void repeat_range(struct rabia *r, uint8_t peer, uint64_t from, uint64_t to);
 /* Own batches again, to those who have said nothing about them. */
 void repeat_own(struct rabia *r);
+/* What we said about the first undecided slots. */
+void repeat_undecided(struct rabia *r, uint8_t peer);
 /* (R8) peer spoke of slots we have decided. */
 void repeat_decided(struct rabia *r, uint8_t peer, const struct rabia_message *message);
 void repeat_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane);

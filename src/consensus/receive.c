@@ -73,8 +73,6 @@ static void pace_after_proposal(struct rabia *r, uint8_t peer, const struct rabi
                                 uint64_t to)
 {
     bool is_own = m->lane == r->options.self;
-    if (peer == m->lane)
-        pace_heard_owner(r, m->lane, to);
     if (m->value == RABIA_BATCH && !is_own)
         pace_follow(r, to - 1, m->lane);
     else if (m->value == RABIA_NULL && is_own)
@@ -99,6 +97,8 @@ static void receive_claim(struct rabia *r, uint8_t peer, const struct rabia_mess
         return;
     }
     repeat_decided(r, peer, m);
+    if (peer == m->lane && (m->kind == RABIA_PROPOSAL || m->kind == RABIA_CONTENTS))
+        pace_heard_owner(r, peer, m->lap + m->count); /* too late a word is a word */
     if (from >= to || is_settled(r, m, from, to))
         return;
     for (uint64_t lap = from; lap < to; lap++)

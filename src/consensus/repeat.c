@@ -154,6 +154,17 @@ void repeat_own(struct rabia *r)
     }
 }
 
+void repeat_undecided(struct rabia *r, uint8_t peer)
+{
+    size_t bytes = 0;
+    uint64_t to = lap_min(r->frontier + REPEAT_LAPS, lap_min(r->touched_end, window_end(r)));
+    CHECK(peer != r->options.self);
+    for (uint64_t lap = r->frontier; lap < to && bytes < r->options.answer_bytes_max; lap++)
+        for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+            if (!slot_is_decided(rabia_slot(r, lap, lane)))
+                repeat_slot(r, peer, lap, lane, &bytes);
+}
+
 /* --- about decided slots ------------------------------------------------- */
 
 static uint8_t decided_value(const struct rabia *r, uint64_t lap, uint8_t lane)
@@ -176,6 +187,17 @@ static bool is_answer_due(const struct rabia_message *m, uint8_t decided)
     return !shows_contents(m) || decided == RABIA_NULL;
 }
 
+/* An owner who did not know that its lane was forfeited learns how far, so
+ * that its next batch lies beyond. */
+static void tell_forfeited_ahead(struct rabia *r, uint8_t owner, uint64_t lap)
+{
+    uint64_t from = lap_max(lap, r->frontier), to = from;
+    CHECK(owner != r->options.self);
+    while (to < window_end(r) && rabia_slot(r, to, owner)->decision == SLOT_NULL)
+        to++;
+    send_decided(r, owner, owner, from, to, NULL, RABIA_NULL);
+}
+
 void repeat_decided(struct rabia *r, uint8_t peer, const struct rabia_message *m)
 {
     CHECK(m->kind == RABIA_PROPOSAL || m->kind == RABIA_CONTENTS || m->kind == RABIA_STATE || m->kind == RABIA_VOTE);
@@ -187,11 +209,16 @@ void repeat_decided(struct rabia *r, uint8_t peer, const struct rabia_message *m
     }
     if (end > r->window)
         from = lap_max(from, end - r->window);
+    bool is_answered = false;
     for (uint64_t lap = from; lap < end; lap++) {
         uint8_t decided = decided_value(r, lap, m->lane);
-        if (is_answer_due(m, decided))
-            send_decided(r, peer, m->lane, lap, lap + 1, NULL, decided);
+        if (!is_answer_due(m, decided))
+            continue;
+        send_decided(r, peer, m->lane, lap, lap + 1, NULL, decided);
+        is_answered = true;
     }
+    if (is_answered && peer == m->lane)
+        tell_forfeited_ahead(r, peer, end);
 }
 
 static void send_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane, struct batch *batch)

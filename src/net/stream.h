@@ -9,6 +9,7 @@
  *      any of these --stream_close_after_flush--> draining --all sent--> ended
  *      any of these --error, or end without on_end---------------------> ended
  *
+ * An error ends the stream at once; input not read by then is lost.
  * Ended means: on_close is called once, from the loop, with the descriptor
  * already closed.  stream_free is what gives the memory back; it may be called
  * at any time, in any callback, and no callback follows it.

@@ -1,5 +1,6 @@
 /* RABIA LINK: a peer introduces itself, and its connection becomes a link. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "server/server.h"
 #include "server/session.h"

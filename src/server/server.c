@@ -38,15 +38,6 @@ static void end_idle_sessions(struct server *server)
     }
 }
 
-void server_unpause(struct server *server)
-{
-    server->paused_until_ms = 0;
-    LIST_FOR_EACH(&server->paused, struct session, paused_link, s) {
-        list_remove(&s->paused_link);
-        session_resume(s);
-    }
-}
-
 static void resume_throttled(struct server *server)
 {
     if (list_is_empty(&server->throttled) || replica_is_full(server->replica))
@@ -126,8 +117,17 @@ void server_shutdown(struct server *server)
     server->listener_count = 0;
     LIST_FOR_EACH(&server->sessions, struct session, link, s) {
         session_close_after_reply(s);
+        if (s->pending == 0)
+            stream_close_after_flush(s->stream);
     }
     loop_again(server->loop);
+}
+
+bool server_abort_shutdown(struct server *server)
+{
+    /* The door is closed at once, so it is always too late. */
+    (void)server;
+    return false;
 }
 
 void server_stop(struct server *server)

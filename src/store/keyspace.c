@@ -130,6 +130,13 @@ void keyspace_free(struct keyspace *ks)
     mem_free(ks);
 }
 
+void keyspace_set_hash_secret(struct keyspace *ks, const unsigned char secret[static KEY_HASH_SEED_BYTES])
+{
+    for (int db = 0; db < keyspace_database_count(ks); db++)
+        CHECK(keyspace_size(ks, db) == 0);
+    key_hash_expand(&ks->secret, secret);
+}
+
 int keyspace_database_count(const struct keyspace *ks)
 {
     return ks->database_count;
