@@ -79,7 +79,8 @@ bool slice_to_int64(struct slice text, int64_t *value)
     return true;
 }
 
-enum { FLOAT_TEXT_MAX = 256 };
+/* The longest text INCRBYFLOAT writes and must read back has 4933 digits. */
+enum { FLOAT_TEXT_MAX = 5 * 1024 };
 
 /* strtold wants a terminated string and skips leading spaces. */
 static bool copy_number(struct slice text, char copy[static FLOAT_TEXT_MAX])
