@@ -472,15 +472,21 @@ struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key)
     return slot && !is_expired(ks, *slot) ? *slot : NULL;
 }
 
-struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key)
+struct entry *keyspace_look(struct keyspace *ks, int db, struct slice key)
 {
     struct entry *e = keyspace_peek(ks, db, key);
-    if (!e) {
+    if (e)
+        ks->hits++;
+    else
         ks->misses++;
-        return NULL;
-    }
-    ks->hits++;
-    note_access(ks, e);
+    return e;
+}
+
+struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key)
+{
+    struct entry *e = keyspace_look(ks, db, key);
+    if (e)
+        note_access(ks, e);
     return e;
 }
 

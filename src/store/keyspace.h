@@ -99,8 +99,10 @@ void keyspace_set_active_expire(struct keyspace *ks, bool is_on);
 /* --- finding ------------------------------------------------------------- */
 
 /* NULL if absent or expired.  find counts a hit or miss and notes the access
- * (access clock or frequency, local, never replicated); peek does neither. */
+ * (access clock or frequency, local, never replicated); look only counts; peek
+ * does neither. */
 struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key);
+struct entry *keyspace_look(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
 /* For commands that will write: like find, but an expired key is removed
  * first, with its "expired" event.  Does not count hits or misses. */
