@@ -91,7 +91,7 @@ static void doubles(void **state)
     BOTH(reply_double(r, 3), "$1\r\n3\r\n", ",3\r\n");
     BOTH(reply_double(r, 1e16), "$17\r\n10000000000000000\r\n", ",10000000000000000\r\n");
     BOTH(reply_double(r, 1e17), "$5\r\n1e+17\r\n", ",1e+17\r\n");
-    BOTH(reply_double(r, 123456789012345678), "$22\r\n1.2345678901234568e+17\r\n", ",1.2345678901234568e+17\r\n");
+    BOTH(reply_double(r, 123456789012345678.0), "$22\r\n1.2345678901234568e+17\r\n", ",1.2345678901234568e+17\r\n");
     BOTH(reply_double(r, 1e300), "$23\r\n1.0000000000000001e+300\r\n", ",1.0000000000000001e+300\r\n");
     BOTH(reply_double(r, 1e-7), "$22\r\n9.9999999999999995e-08\r\n", ",9.9999999999999995e-08\r\n");
     BOTH(reply_double(r, (double)INFINITY), "$3\r\ninf\r\n", ",inf\r\n");
