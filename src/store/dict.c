@@ -19,9 +19,9 @@ enum { SPARSE_ON_REMOVE = 4, SPARSE_WHEN_IDLE = 2, MERGES_PER_REMOVE = 2 };
 
 enum {
     BUCKET_BYTES = sizeof(struct dict_bucket),
-    DICT_MAP_BYTES = 1 << 20,
-    PIECE_BYTES = 2 << 20, /* a huge page */
-    PIECE_BUCKETS = PIECE_BYTES / BUCKET_BYTES,
+    MAP_BYTES_MIN = 128 << 10,
+    HUGE_PAGE_BYTES = 2 << 20,
+    SMALL_PIECE_BYTES = 64 << 10, /* what a table below a huge page gives back at a time */
     PICK_SLOTS = 2 * DICT_SLOTS,
     WALK_EMPTY_FACTOR = 10,
 };
@@ -35,24 +35,25 @@ static size_t table_bytes(unsigned exponent)
 
 static bool table_is_mapped(unsigned exponent)
 {
-    return table_bytes(exponent) >= DICT_MAP_BYTES;
+    return table_bytes(exponent) >= MAP_BYTES_MIN;
 }
 
-/* Zeroed address space on a huge-page boundary; pages appear when touched. */
+/* Zeroed address space; pages appear when touched.  Large tables begin on a
+ * huge-page boundary. */
 static void *map_zeroed(size_t bytes)
 {
-    size_t reserved = bytes + PIECE_BYTES;
+    size_t slop = bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 0;
     char *region =
-        mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(NULL, bytes + slop, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(region != MAP_FAILED);
-    size_t before = (size_t)(-(uintptr_t)region) & (PIECE_BYTES - 1);
-    size_t after = PIECE_BYTES - before;
+    if (!slop)
+        return region;
+    size_t before = (size_t)(-(uintptr_t)region) & (HUGE_PAGE_BYTES - 1);
     if (before)
         munmap(region, before);
-    if (after)
-        munmap(region + before + bytes, after);
-    if (bytes >= PIECE_BYTES)
-        madvise(region + before, bytes, MADV_HUGEPAGE); /* advice: failure costs speed only */
+    if (before < slop)
+        munmap(region + before + bytes, slop - before);
+    madvise(region + before, bytes, MADV_HUGEPAGE); /* advice: failure costs speed only */
     return region + before;
 }
 
@@ -76,11 +77,27 @@ static void table_free(struct dict_bucket *table, unsigned exponent)
         mem_free(table);
 }
 
-/* Gives the memory of the piece back; it reads as zero afterwards. */
-static void release_piece(struct dict_bucket *table, unsigned exponent, size_t first_bucket)
+static size_t piece_buckets(unsigned exponent)
 {
-    if (table_is_mapped(exponent) && table_bytes(exponent) >= first_bucket * BUCKET_BYTES + PIECE_BYTES)
-        madvise(table + first_bucket, PIECE_BYTES, MADV_DONTNEED);
+    size_t bytes = table_bytes(exponent) < HUGE_PAGE_BYTES ? SMALL_PIECE_BYTES : HUGE_PAGE_BYTES;
+    return bytes / BUCKET_BYTES;
+}
+
+/* Where a piece begins at the given bucket, its memory is given back.  It must
+ * hold no item; it reads as zero afterwards. */
+static void release_from(struct dict_bucket *table, unsigned exponent, size_t begin)
+{
+    size_t piece = piece_buckets(exponent);
+    if (table_is_mapped(exponent) && begin % piece == 0)
+        madvise(table + begin, piece * BUCKET_BYTES, MADV_DONTNEED);
+}
+
+/* The same for the piece that ends there. */
+static void release_before(struct dict_bucket *table, unsigned exponent, size_t end)
+{
+    size_t piece = piece_buckets(exponent);
+    if (end >= piece)
+        release_from(table, exponent, end - piece);
 }
 
 /* --- chains ---------------------------------------------------------------- */
@@ -216,8 +233,7 @@ static void split_one(struct dict *d)
     size_t coarse_count = (size_t)1 << d->exponent;
     if (d->split < coarse_count) {
         chain_prefetch(&d->coarse[d->split]);
-        if (d->split % PIECE_BUCKETS == 0)
-            release_piece(d->coarse, d->exponent, d->split - PIECE_BUCKETS);
+        release_before(d->coarse, d->exponent, d->split);
         return;
     }
     table_free(d->coarse, d->exponent);
@@ -247,8 +263,8 @@ static void merge_one(struct dict *d)
     if (d->split == 0) {
         table_free(d->fine, d->exponent + 1);
         d->fine = NULL;
-    } else if (2 * i % PIECE_BUCKETS == 0) {
-        release_piece(d->fine, d->exponent + 1, 2 * i);
+    } else {
+        release_from(d->fine, d->exponent + 1, 2 * i);
     }
 }
 
@@ -406,13 +422,10 @@ static void drain_sink(struct dict *d, uint8_t tag, void *item, void *target)
 
 static void release_drained(struct dict *d)
 {
-    size_t done = d->drained;
-    if (done <= 2 * d->split) {
-        if (done % PIECE_BUCKETS == 0)
-            release_piece(d->fine, d->exponent + 1, done - PIECE_BUCKETS);
-    } else if ((done - d->split) % PIECE_BUCKETS == 0 && done - d->split >= d->split + PIECE_BUCKETS) {
-        release_piece(d->coarse, d->exponent, done - d->split - PIECE_BUCKETS);
-    }
+    if (d->drained <= 2 * d->split)
+        release_before(d->fine, d->exponent + 1, d->drained);
+    else
+        release_before(d->coarse, d->exponent, d->drained - d->split);
 }
 
 bool dict_drain(struct dict *d, size_t *budget, dict_visit_fn *visit, void *context)

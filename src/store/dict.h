@@ -59,10 +59,11 @@
  * colliding keys at the cost of about one probe per bucket and key.  A set
  * collected under one secret is worth nothing under another.
  *
- * Memory: small tables come from the allocator.  Tables of DICT_MAP_BYTES and
- * more are mapped, so that they need no clearing, and advised to use huge
- * pages; what the boundary has passed is given back 2 MiB at a time, so no
- * step has more than one such piece to clear or to release.
+ * Memory: tables below 128 KiB come from the allocator.  Larger ones are
+ * mapped, so that they need no clearing and only what the boundary has reached
+ * is present; what it has passed is given back in pieces of 64 KiB, or of
+ * 2 MiB in tables of that size and more, which are advised to use huge pages.
+ * So no step has more than one such piece to clear or to release.
  *
  * I1: the ranges of the buckets in use partition the hash space: fine[0 ..
  *     2*split), coarse[split .. 2^e); all other buckets have presence 0.

@@ -134,6 +134,7 @@ void keyspace_set_hash_secret(struct keyspace *ks, const unsigned char secret[st
 {
     for (int db = 0; db < keyspace_database_count(ks); db++)
         CHECK(keyspace_size(ks, db) == 0);
+    ks->hint_key.ptr = NULL;
     key_hash_expand(&ks->secret, secret);
 }
 
