@@ -44,7 +44,8 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_start(arguments, format);
     va_list again;
     va_copy(again, arguments);
-    int length = vsnprintf(buf_reserve(b, 128), buf_room(b), format, arguments);
+    char *at = buf_reserve(b, 128);
+    int length = vsnprintf(at, buf_room(b), format, arguments);
     va_end(arguments);
     CHECK(length >= 0);
     if ((size_t)length >= buf_room(b)) {

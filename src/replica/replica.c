@@ -873,7 +873,7 @@ static void expire_idle(struct replica *r)
         while (keyspace_expire_due(r->keyspace, LONE_EXPIRE_MAX) == LONE_EXPIRE_MAX &&
                loop_clock_us() < loop_now_us(r->loop) + 4 * RECLAIM_US)
             ;
-    } else if (r->state == REPLICA_UP && due + IDLE_EXPIRE_MS * (1 + r->self) < wall_ms) {
+    } else if (r->state == REPLICA_UP && due < wall_ms - IDLE_EXPIRE_MS * (1 + r->self)) {
         /* Members in turn: who comes first saves the others the trouble. */
         proposer_add_clock(&r->proposer, now_of(r));
     }
