@@ -178,8 +178,9 @@ static void read_all(struct call *c, const struct step *steps, int count)
         reply_int(c->reply, interpret(&steps[i], read_raw(bytes, &steps[i])));
 }
 
-/* True if the bits have changed. */
-static bool run_step(struct call *c, const struct step *s, char *bytes, size_t size)
+/* True if the step has changed the string: its bits, or, with has_grown, its
+ * length. */
+static bool run_step(struct call *c, const struct step *s, char *bytes, size_t size, bool has_grown)
 {
     uint64_t raw = read_raw(slice_make(bytes, size), s);
     int64_t old = interpret(s, raw), new;
@@ -194,7 +195,7 @@ static bool run_step(struct call *c, const struct step *s, char *bytes, size_t s
     }
     write_raw(bytes, s, (uint64_t)new);
     reply_int(c->reply, s->kind == STEP_SET ? old : new);
-    return old != new;
+    return has_grown || old != new;
 }
 
 static void write_all(struct call *c, const struct step *steps, int count)
@@ -206,14 +207,15 @@ static void write_all(struct call *c, const struct step *steps, int count)
     size_t had = e ? entry_string_length(e) : 0, size = bytes_written(steps, count);
     size = had > size ? had : size;
     char *bytes = keyspace_edit_string(c->ks, c->db, c->argv[1], size);
-    bool is_changed = size > had;
+    uint64_t changes = 0;
     reply_array(c->reply, (size_t)count);
     for (int i = 0; i < count; i++)
-        is_changed |= run_step(c, &steps[i], bytes, size);
+        changes += run_step(c, &steps[i], bytes, size, size > had);
     if (is_new)
         call_notify(c, EVENT_NEW, "new", c->argv[1]);
-    if (is_changed)
-        call_changed(c, EVENT_STRING, "setbit", c->argv[1]);
+    if (changes)
+        call_notify(c, EVENT_STRING, "setbit", c->argv[1]);
+    keyspace_count_changes(c->ks, changes);
 }
 
 static void run(struct call *c, bool may_write)

@@ -145,10 +145,10 @@ static void bitcount_command(struct call *c)
     }
     if (c->argc > 3 && (!call_int64(c, 2, &start) || !call_int64(c, 3, &end)))
         return;
-    if (c->argc == 5 && !read_unit(c, 4, &is_bits))
+    bool is_reversed = start < 0 && end < 0 && start > end;
+    if (!is_reversed && c->argc == 5 && !read_unit(c, 4, &is_bits))
         return;
     struct slice bytes = entry_string(e, scratch);
-    bool is_reversed = start < 0 && end < 0 && start > end;
     struct bit_range range = clamp(start, end, is_bits, bytes.len);
     reply_int(c->reply, is_reversed ? 0 : (int64_t)count_bits(bytes, range));
 }
@@ -272,10 +272,15 @@ static void combine(enum operation operation, char *restrict result, size_t size
     }
 }
 
+static struct slice source_at(struct call *c, int index, char scratch[static INT64_TEXT_MAX])
+{
+    return call_bits(keyspace_peek(c->ks, c->db, c->argv[index]), scratch);
+}
+
 static void compute(struct call *c, enum operation operation, char *result, size_t size)
 {
     char scratch[INT64_TEXT_MAX];
-    struct slice first = call_bits(call_peek(c, 3), scratch);
+    struct slice first = source_at(c, 3, scratch);
     memset(result, 0, size);
     if (first.len)
         memcpy(result, first.ptr, first.len);
@@ -285,7 +290,7 @@ static void compute(struct call *c, enum operation operation, char *result, size
         return;
     }
     for (int i = 4; i < c->argc; i++)
-        combine(operation, result, size, call_bits(call_peek(c, i), scratch));
+        combine(operation, result, size, source_at(c, i, scratch));
 }
 
 /* Plain bytes whatever they spell, and no expiry. */

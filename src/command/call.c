@@ -99,9 +99,9 @@ struct entry *call_find(struct call *c, int index)
     return note_miss(c, index, keyspace_find(c->ks, c->db, c->argv[index]));
 }
 
-struct entry *call_peek(struct call *c, int index)
+struct entry *call_look(struct call *c, int index)
 {
-    return keyspace_peek(c->ks, c->db, c->argv[index]);
+    return note_miss(c, index, keyspace_look(c->ks, c->db, c->argv[index]));
 }
 
 static bool check_string(struct call *c, const struct entry *e)

@@ -151,8 +151,8 @@ bool call_expire_at(struct call *c, int index, struct call_time form, int64_t *e
 
 /* For reading: counts a hit or a miss and emits the event "keymiss". */
 struct entry *call_find(struct call *c, int index);
-/* The same without noting an access: EXISTS, TTL, OBJECT and their kin. */
-struct entry *call_peek(struct call *c, int index);
+/* The same without noting an access: EXISTS, TTL and their kin. */
+struct entry *call_look(struct call *c, int index);
 /* Finds a string value, for reading or writing; *e is NULL if the key is
  * absent.  False, with WRONGTYPE written, if it holds another type. */
 bool call_find_string(struct call *c, int index, struct entry **e);

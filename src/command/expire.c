@@ -120,7 +120,7 @@ static int64_t to_seconds(int64_t ms)
 
 static void reply_expiry(struct call *c, bool is_seconds, bool is_absolute)
 {
-    struct entry *e = call_peek(c, 1);
+    struct entry *e = call_look(c, 1);
     int64_t at = e ? entry_expire_at(e) : EXPIRE_NONE;
     if (!e || at == EXPIRE_NONE) {
         reply_int(c->reply, e ? -1 : -2);

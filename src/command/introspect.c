@@ -153,7 +153,10 @@ static void reply_row(struct reply *r, const struct command *container, const st
 static void reply_subcommands(struct reply *r, const struct command *row)
 {
     int count = command_shown_subcommands(row);
-    reply_array(r, (size_t)count);
+    if (count)
+        reply_array(r, (size_t)count);
+    else
+        reply_set(r, 0); /* sic: Redis has it so */
     for (int i = 0; i < count; i++)
         reply_row(r, row, &row->subcommands[i]);
 }

@@ -20,7 +20,7 @@ static void exists_command(struct call *c)
 {
     int64_t count = 0;
     for (int i = 1; i < c->argc; i++)
-        count += call_peek(c, i) != NULL;
+        count += call_look(c, i) != NULL;
     reply_int(c->reply, count);
 }
 
@@ -34,7 +34,7 @@ static void touch_command(struct call *c)
 
 static void type_command(struct call *c)
 {
-    struct entry *e = call_peek(c, 1);
+    struct entry *e = call_look(c, 1);
     reply_simple(c->reply, e ? value_type_name(entry_type(e)) : "none");
 }
 

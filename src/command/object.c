@@ -7,7 +7,7 @@
 /* The entry of a subcommand's key; answers null and returns NULL if absent. */
 static struct entry *subject(struct call *c)
 {
-    struct entry *e = keyspace_peek(c->ks, c->db, c->argv[2]);
+    struct entry *e = keyspace_look(c->ks, c->db, c->argv[2]);
     if (!e)
         reply_null(c->reply);
     return e;
