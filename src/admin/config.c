@@ -259,7 +259,7 @@ const struct config_row config_rows[] = {
      .effect = "A client whose unread input grows beyond this is disconnected."},
     {"client-output-buffer-limit", CONFIG_SPECIAL, CONFIG_RUNTIME | CONFIG_MULTI,
      .default_text = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", .set = set_output_limits,
-     .print = print_output_limits, .unit = "class hard-bytes soft-bytes soft-seconds ...",
+     .print = print_output_limits, .unit = "class hard-bytes soft-bytes soft-seconds, several",
      .effect = "A client whose unsent replies reach the hard limit, or stay above the soft limit for the given "
                "seconds, is disconnected; 0 is no limit; classes slave and pubsub are kept for tools and concern "
                "nobody yet."},
@@ -283,7 +283,8 @@ const struct config_row config_rows[] = {
     {"maxmemory", CONFIG_BYTES, CONFIG_RUNTIME, AT(maxmemory_bytes), "0", LIMITS(0, INT64_MAX), .unit = "bytes",
      .effect = "Writes that may add data are refused while more memory than this is used; 0 is no limit."},
     {"maxmemory-policy", CONFIG_ENUM, CONFIG_RUNTIME, AT(maxmemory_policy), "noeviction",
-     .choices = memory_policies, .unit = "a policy's name",
+     .choices = memory_policies, .unit = "noeviction, allkeys-lru, volatile-lru, allkeys-lfu, volatile-lfu, allkeys-random, volatile-random "
+             "or volatile-ttl",
      .effect = "What is remembered of a key's use: with an lfu policy how often (OBJECT FREQ), otherwise when last "
                "(OBJECT IDLETIME); together with maxmemory only noeviction is accepted, as this version evicts "
                "nothing."},
@@ -294,7 +295,7 @@ const struct config_row config_rows[] = {
     {"save", CONFIG_FIXED, CONFIG_RUNTIME | CONFIG_MULTI, .default_text = "", .unit = "empty",
      .effect = "Fixed: persistence is not in this version."},
     {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
-     .print = print_members, .unit = "id@host:port ...",
+     .print = print_members, .unit = "id@host:port, several",
      .effect = "All members of the cluster, at most 9, the same list on each; empty makes a lone server."},
     {"cluster-self", CONFIG_INT, 0, AT(cluster_self), "0", LIMITS(0, UINT16_MAX), .unit = "id",
      .effect = "Which of cluster-members this server is; 0 if there are none."},

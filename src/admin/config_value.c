@@ -120,7 +120,7 @@ static bool set_enum(int *field, const struct config_row *row, struct slice text
 
 static bool set_text(char **field, const struct config_row *row, struct slice text, char *error)
 {
-    if (memchr(text.ptr, '\0', text.len))
+    if (text.len && memchr(text.ptr, '\0', text.len))
         return refuse(error, "argument must not hold a zero byte");
     if ((int64_t)text.len < row->min || (int64_t)text.len > row->max)
         return refuse(error, "argument must be %" PRIi64 " to %" PRIi64 " bytes long", row->min, row->max);
