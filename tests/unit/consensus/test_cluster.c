@@ -316,9 +316,9 @@ static void run_one(uint8_t n, bool flush_first, uint64_t seed)
 static void test_random(void **state)
 {
     (void)state;
-    const char *text = getenv("CLUSTER_RUNS");
+    const char *text = getenv("CLUSTER_RUNS"), *first = getenv("CLUSTER_FIRST");
     uint64_t runs = text ? strtoull(text, NULL, 10) : 20;
-    for (uint64_t seed = 1; seed <= runs; seed++) {
+    for (uint64_t seed = first ? strtoull(first, NULL, 10) : 1; seed <= runs; seed++) {
         run_one(3, false, seed);
         run_one(3, true, seed);
         run_one(5, seed % 2, seed);
