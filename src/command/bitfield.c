@@ -60,7 +60,8 @@ static wide highest(const struct step *s)
 /* Fits value into the field; false where OVERFLOW FAIL forbids it. */
 static bool fit(const struct step *s, wide value, int64_t *fitted)
 {
-    bool is_low = value < lowest(s), is_high = value > highest(s);
+    bool is_low = value < lowest(s);
+    bool is_high = value > highest(s);
     if (!is_low && !is_high)
         *fitted = (int64_t)value;
     else if (s->overflow == OVERFLOW_SAT)
@@ -183,19 +184,19 @@ static void read_all(struct call *c, const struct step *steps, int count)
 static bool run_step(struct call *c, const struct step *s, char *bytes, size_t size, bool has_grown)
 {
     uint64_t raw = read_raw(slice_make(bytes, size), s);
-    int64_t old = interpret(s, raw), new;
+    int64_t old = interpret(s, raw), result;
     if (s->kind == STEP_GET) {
         reply_int(c->reply, old);
         return false;
     }
     wide given = s->is_signed ? (wide)s->value : (wide)(uint64_t)s->value;
-    if (!fit(s, s->kind == STEP_SET ? given : (wide)old + s->value, &new)) {
+    if (!fit(s, s->kind == STEP_SET ? given : (wide)old + s->value, &result)) {
         reply_null(c->reply);
         return false;
     }
-    write_raw(bytes, s, (uint64_t)new);
-    reply_int(c->reply, s->kind == STEP_SET ? old : new);
-    return has_grown || old != new;
+    write_raw(bytes, s, (uint64_t)result);
+    reply_int(c->reply, s->kind == STEP_SET ? old : result);
+    return has_grown || old != result;
 }
 
 static void write_all(struct call *c, const struct step *steps, int count)
@@ -255,9 +256,9 @@ static uint16_t bitfield_key_flags(int argc, const struct slice *argv)
 /* --- the table ------------------------------------------------------------- */
 
 #define FIELD_ARGUMENTS ARGUMENT("encoding", STRING), ARGUMENT("offset", INTEGER)
-#define OVERFLOW_ARGUMENT                                                            \
-    ARGUMENT("wrap_sat_fail", ONEOF, .token = "OVERFLOW", .flags = ARGUMENT_OPTIONAL, \
-             COMMAND_ARGUMENTS(ARGUMENT_WORD("wrap", "WRAP"), ARGUMENT_WORD("sat", "SAT"), \
+#define OVERFLOW_ARGUMENT                                                                                    \
+    ARGUMENT("wrap_sat_fail", ONEOF, .token = "OVERFLOW", .flags = ARGUMENT_OPTIONAL,                        \
+             COMMAND_ARGUMENTS(ARGUMENT_WORD("wrap", "WRAP"), ARGUMENT_WORD("sat", "SAT"),                   \
                                ARGUMENT_WORD("fail", "FAIL")))
 
 static const struct command_argument write_operations[] = {
@@ -268,15 +269,23 @@ static const struct command_argument write_operations[] = {
 };
 static const struct command_argument operations[] = {
     ARGUMENT("encoding_offset", BLOCK, .token = "GET", COMMAND_ARGUMENTS(FIELD_ARGUMENTS)),
-    ARGUMENT("write", BLOCK,
-             COMMAND_ARGUMENTS(OVERFLOW_ARGUMENT, ARGUMENT("write_operation", ONEOF,
-                                                           .arguments = write_operations, .argument_count = 2))),
+    ARGUMENT(
+        "write", BLOCK,
+        COMMAND_ARGUMENTS(OVERFLOW_ARGUMENT, ARGUMENT("write_operation", ONEOF, .arguments = write_operations,
+                                                      .argument_count = 2))),
 };
 
 const struct command command_bitfield_rows[] = {
-    {.name = "bitfield", .handler = bitfield_command, .arity = -2, .route = ROUTE_WRITE,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM, .categories = CATEGORY_BITMAP, .group = "bitmap", .since = "3.2.0",
-     .complexity = "O(1) for each step", .summary = "Reads and changes integers of any width inside a string.",
+    {.name = "bitfield",
+     .handler = bitfield_command,
+     .arity = -2,
+     .route = ROUTE_WRITE,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
+     .categories = CATEGORY_BITMAP,
+     .group = "bitmap",
+     .since = "3.2.0",
+     .complexity = "O(1) for each step",
+     .summary = "Reads and changes integers of any width inside a string.",
      COMMAND_KEYS(1, 1, 1),
      COMMAND_SPECS(KEY_RANGE_NOTED(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 0, 1,
                                    "This command allows both access and modification of the key")),
@@ -284,9 +293,16 @@ const struct command command_bitfield_rows[] = {
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY),
                        ARGUMENT("operation", ONEOF, .flags = ARGUMENT_OPTIONAL | ARGUMENT_MULTIPLE,
                                 .arguments = operations, .argument_count = 2))},
-    {.name = "bitfield_ro", .handler = bitfield_ro_command, .arity = -2, .route = ROUTE_READ,
-     .flags = COMMAND_READONLY | COMMAND_FAST, .categories = CATEGORY_BITMAP, .group = "bitmap", .since = "6.0.0",
-     .complexity = "O(1) for each step", .summary = "Reads integers of any width inside a string.",
+    {.name = "bitfield_ro",
+     .handler = bitfield_ro_command,
+     .arity = -2,
+     .route = ROUTE_READ,
+     .flags = COMMAND_READONLY | COMMAND_FAST,
+     .categories = CATEGORY_BITMAP,
+     .group = "bitmap",
+     .since = "6.0.0",
+     .complexity = "O(1) for each step",
+     .summary = "Reads integers of any width inside a string.",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY),
                        ARGUMENT("encoding_offset", BLOCK, .token = "GET",

@@ -323,11 +323,11 @@ static void bitop_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define BITMAP_ROW(name_, arity_, route_, flags_)                                         \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_, \
+#define BITMAP_ROW(name_, arity_, route_, flags_)                                                            \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,                  \
     .flags = (flags_), .categories = CATEGORY_BITMAP, .group = "bitmap"
-#define UNIT_ARGUMENT                                                                     \
-    ARGUMENT("index_unit", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "7.0.0",           \
+#define UNIT_ARGUMENT                                                                                        \
+    ARGUMENT("index_unit", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "7.0.0",                              \
              COMMAND_ARGUMENTS(ARGUMENT_WORD("byte", "BYTE"), ARGUMENT_WORD("bit", "BIT")))
 
 const struct command command_bitmap_rows[] = {
@@ -340,10 +340,10 @@ const struct command command_bitmap_rows[] = {
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("offset", INTEGER), ARGUMENT("value", INTEGER))},
     {BITMAP_ROW(bitcount, -2, READ, COMMAND_READONLY), .since = "2.6.0", .complexity = "O(bytes looked at)",
      .summary = "Counts the bits that are 1 in a string or part of it.", COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
-     COMMAND_ARGUMENTS(ARGUMENT("key", KEY),
-                       ARGUMENT("index", BLOCK, .flags = ARGUMENT_OPTIONAL,
-                                COMMAND_ARGUMENTS(ARGUMENT("start", INTEGER), ARGUMENT("end", INTEGER),
-                                                  UNIT_ARGUMENT)))},
+     COMMAND_ARGUMENTS(
+         ARGUMENT("key", KEY),
+         ARGUMENT("index", BLOCK, .flags = ARGUMENT_OPTIONAL,
+                  COMMAND_ARGUMENTS(ARGUMENT("start", INTEGER), ARGUMENT("end", INTEGER), UNIT_ARGUMENT)))},
     {BITMAP_ROW(bitpos, -3, READ, COMMAND_READONLY), .since = "2.8.7", .complexity = "O(bytes looked at)",
      .summary = "Finds the first bit that is 0, or 1, in a string or part of it.",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
@@ -355,7 +355,8 @@ const struct command command_bitmap_rows[] = {
                                              COMMAND_ARGUMENTS(ARGUMENT("end", INTEGER), UNIT_ARGUMENT)))))},
     {BITMAP_ROW(bitop, -4, WRITE, COMMAND_WRITE | COMMAND_DENYOOM), .since = "2.6.0",
      .complexity = "O(bytes of all sources)",
-     .summary = "Combines strings bit by bit (AND, OR, XOR, NOT) and stores the result.", COMMAND_KEYS(2, -1, 1),
+     .summary = "Combines strings bit by bit (AND, OR, XOR, NOT) and stores the result.",
+     COMMAND_KEYS(2, -1, 1),
      COMMAND_SPECS(KEY_RANGE(2, KEY_OW | KEY_UPDATE, 0, 1), KEY_RANGE(3, KEY_RO | KEY_ACCESS, -1, 1)),
      COMMAND_ARGUMENTS(ARGUMENT("operation", STRING), ARGUMENT("destkey", KEY),
                        ARGUMENT("key", KEY, .flags = ARGUMENT_MULTIPLE, .key_spec_index = 1))},

@@ -32,7 +32,8 @@ static void flushall_command(struct call *c)
 static void swapdb_command(struct call *c)
 {
     int a, b, count = keyspace_database_count(c->ks);
-    if (!call_int_or(c, 1, &a, "ERR invalid first DB index") || !call_int_or(c, 2, &b, "ERR invalid second DB index"))
+    if (!call_int_or(c, 1, &a, "ERR invalid first DB index") ||
+        !call_int_or(c, 2, &b, "ERR invalid second DB index"))
         return;
     if (a < 0 || a >= count || b < 0 || b >= count) {
         reply_error(c->reply, ERROR_DB_RANGE);
@@ -45,17 +46,18 @@ static void swapdb_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define DATABASE_ROW(name_, arity_, route_, flags_, categories_)                          \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_, \
+#define DATABASE_ROW(name_, arity_, route_, flags_, categories_)                                             \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,                  \
     .flags = (flags_), .categories = CATEGORY_KEYSPACE | (categories_), .group = "server"
-#define FLUSH_ARGUMENTS                                                                             \
-    COMMAND_ARGUMENTS(ARGUMENT("async", ONEOF, .flags = ARGUMENT_OPTIONAL,                          \
-                               COMMAND_ARGUMENTS(ARGUMENT("async", PURE_TOKEN, .token = "ASYNC", .since = "4.0.0"), \
-                                                 ARGUMENT("sync", PURE_TOKEN, .token = "SYNC", .since = "6.2.0"))))
+#define FLUSH_ARGUMENTS                                                                                      \
+    COMMAND_ARGUMENTS(                                                                                       \
+        ARGUMENT("async", ONEOF, .flags = ARGUMENT_OPTIONAL,                                                 \
+                 COMMAND_ARGUMENTS(ARGUMENT("async", PURE_TOKEN, .token = "ASYNC", .since = "4.0.0"),        \
+                                   ARGUMENT("sync", PURE_TOKEN, .token = "SYNC", .since = "6.2.0"))))
 
 const struct command command_database_rows[] = {
-    {DATABASE_ROW(dbsize, 1, READ, COMMAND_READONLY | COMMAND_FAST, 0), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Counts the keys of the database.",
+    {DATABASE_ROW(dbsize, 1, READ, COMMAND_READONLY | COMMAND_FAST, 0), .since = "1.0.0",
+     .complexity = "O(1)", .summary = "Counts the keys of the database.",
      COMMAND_TIPS("request_policy:all_shards", "response_policy:agg_sum")},
     {DATABASE_ROW(flushdb, -1, WRITE, COMMAND_WRITE, CATEGORY_DANGEROUS), .since = "1.0.0",
      .complexity = "O(keys in the database)", .summary = "Removes every key of the database.",

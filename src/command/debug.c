@@ -106,7 +106,8 @@ static void debug_populate(struct call *c)
 {
     int64_t count, size = 0;
     if (c->argc > 5) {
-        reply_error(c->reply, "ERR unknown subcommand or wrong number of arguments for 'populate'. Try DEBUG HELP.");
+        reply_error(c->reply,
+                    "ERR unknown subcommand or wrong number of arguments for 'populate'. Try DEBUG HELP.");
         return;
     }
     struct slice prefix = c->argc > 3 ? c->argv[3] : SLICE_LITERAL("key");
@@ -116,7 +117,8 @@ static void debug_populate(struct call *c)
         reply_error(c->reply, ERROR_STRING_TOO_LONG);
         return;
     }
-    struct population p = {.key = mem_alloc(prefix.len + POPULATE_NUMBER_MAX), .value = mem_calloc(1, (size_t)size + 1)};
+    struct population p = {.key = mem_alloc(prefix.len + POPULATE_NUMBER_MAX),
+                           .value = mem_calloc(1, (size_t)size + 1)};
     p.prefix_length = prefix.len;
     p.value_size = (size_t)size;
     p.is_sized = size > 0;
@@ -130,18 +132,27 @@ static void debug_populate(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define DEBUG_ROW(name_, handler_, arity_, route_, summary_)                                        \
-    {.name = name_, .handler = handler_, .arity = (arity_), .route = ROUTE_##route_,                \
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DEBUG_ONLY, \
-     .group = "server", .since = "1.0.0", .complexity = "Depends on the data.", .summary = (summary_)}
+#define DEBUG_ROW(name_, handler_, arity_, route_, summary_)                                                 \
+    {                                                                                                        \
+        .name = name_, .handler = handler_, .arity = (arity_), .route = ROUTE_##route_,                      \
+        .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DEBUG_ONLY,    \
+        .group = "server", .since = "1.0.0", .complexity = "Depends on the data.", .summary = (summary_)     \
+    }
 
 const struct command command_debug_rows[] = {
     DEBUG_ROW("object", debug_object, 3, READ, "Describes how a value is held."),
     DEBUG_ROW("digest", debug_digest, 2, READ, "A digest of all data, the same for the same data."),
     DEBUG_ROW("digest-value", debug_digest_value, -2, READ, "Digests of the values of keys."),
-    DEBUG_ROW("set-active-expire", debug_set_active_expire, 3, WRITE, "Whether expired keys are removed unasked."),
-    {.name = "populate", .handler = debug_populate, .arity = -3, .route = ROUTE_WRITE,
+    DEBUG_ROW("set-active-expire", debug_set_active_expire, 3, WRITE,
+              "Whether expired keys are removed unasked."),
+    {.name = "populate",
+     .handler = debug_populate,
+     .arity = -3,
+     .route = ROUTE_WRITE,
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DEBUG_ONLY,
-     .group = "server", .since = "1.0.0", .complexity = "O(count)", .summary = "Adds numbered keys."},
+     .group = "server",
+     .since = "1.0.0",
+     .complexity = "O(count)",
+     .summary = "Adds numbered keys."},
 };
 const size_t command_debug_count = sizeof command_debug_rows / sizeof *command_debug_rows;

@@ -2,9 +2,11 @@
 #include "command/names.h"
 
 static const char *const type_names[] = {
-    [ARGUMENT_STRING] = "string",       [ARGUMENT_INTEGER] = "integer",       [ARGUMENT_DOUBLE] = "double",
-    [ARGUMENT_KEY] = "key",             [ARGUMENT_PATTERN] = "pattern",       [ARGUMENT_UNIX_TIME] = "unix-time",
-    [ARGUMENT_PURE_TOKEN] = "pure-token", [ARGUMENT_ONEOF] = "oneof",         [ARGUMENT_BLOCK] = "block",
+    [ARGUMENT_STRING] = "string",         [ARGUMENT_INTEGER] = "integer",
+    [ARGUMENT_DOUBLE] = "double",         [ARGUMENT_KEY] = "key",
+    [ARGUMENT_PATTERN] = "pattern",       [ARGUMENT_UNIX_TIME] = "unix-time",
+    [ARGUMENT_PURE_TOKEN] = "pure-token", [ARGUMENT_ONEOF] = "oneof",
+    [ARGUMENT_BLOCK] = "block",
 };
 
 /* Writes a pair and counts it; a NULL text is left out. */

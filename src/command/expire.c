@@ -105,7 +105,8 @@ static void persist_command(struct call *c)
 {
     struct slice key = c->argv[1];
     struct entry *e = keyspace_find_for_write(c->ks, c->db, key);
-    bool is_changed = e && entry_expire_at(e) != EXPIRE_NONE && keyspace_set_expire(c->ks, c->db, key, EXPIRE_NONE);
+    bool is_changed =
+        e && entry_expire_at(e) != EXPIRE_NONE && keyspace_set_expire(c->ks, c->db, key, EXPIRE_NONE);
     if (is_changed)
         call_changed(c, EVENT_GENERIC, "persist", key);
     reply_int(c->reply, is_changed);
@@ -152,18 +153,22 @@ static void pexpiretime_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define EXPIRE_ROW(name_, arity_, route_, flags_, since_, summary_)                                      \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,              \
-    .flags = (flags_) | COMMAND_FAST | COMMAND_READS_TIME, .categories = CATEGORY_KEYSPACE, .group = "generic", \
-    .since = (since_), .complexity = "O(1)", .summary = (summary_)
-#define SET_ROW(name_, since_, summary_, argument_)                                                     \
-    {EXPIRE_ROW(name_, -3, WRITE, COMMAND_WRITE, since_, summary_), COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE), \
-     COMMAND_ARGUMENTS(ARGUMENT("key", KEY), argument_,                                                 \
-                       ARGUMENT("condition", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "7.0.0",       \
-                                .arguments = condition_arguments, .argument_count = 4))}
-#define ASK_ROW(name_, since_, summary_, ...)                                                           \
-    {EXPIRE_ROW(name_, 2, READ, COMMAND_READONLY, since_, summary_), COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS), \
-     COMMAND_ARGUMENTS(ARGUMENT("key", KEY)), __VA_ARGS__}
+#define EXPIRE_ROW(name_, arity_, route_, flags_, since_, summary_)                                          \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,                  \
+    .flags = (flags_) | COMMAND_FAST | COMMAND_READS_TIME, .categories = CATEGORY_KEYSPACE,                  \
+    .group = "generic", .since = (since_), .complexity = "O(1)", .summary = (summary_)
+#define SET_ROW(name_, since_, summary_, argument_)                                                          \
+    {                                                                                                        \
+        EXPIRE_ROW(name_, -3, WRITE, COMMAND_WRITE, since_, summary_), COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE), \
+            COMMAND_ARGUMENTS(ARGUMENT("key", KEY), argument_,                                               \
+                              ARGUMENT("condition", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "7.0.0",     \
+                                       .arguments = condition_arguments, .argument_count = 4))               \
+    }
+#define ASK_ROW(name_, since_, summary_, ...)                                                                \
+    {                                                                                                        \
+        EXPIRE_ROW(name_, 2, READ, COMMAND_READONLY, since_, summary_),                                      \
+            COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS), COMMAND_ARGUMENTS(ARGUMENT("key", KEY)), __VA_ARGS__       \
+    }
 
 static const struct command_argument condition_arguments[] = {
     ARGUMENT_WORD("nx", "NX"),

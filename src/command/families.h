@@ -4,8 +4,8 @@
 
 #include "command/table.h"
 
-#define COMMAND_FAMILY(name)                            \
-    extern const struct command command_##name##_rows[]; \
+#define COMMAND_FAMILY(name)                                                                                 \
+    extern const struct command command_##name##_rows[];                                                     \
     extern const size_t command_##name##_count
 
 COMMAND_FAMILY(string);
@@ -20,7 +20,7 @@ COMMAND_FAMILY(database);
 
 #undef COMMAND_FAMILY
 /* Closes a type file: its rows under the family's name. */
-#define COMMAND_FAMILY_COUNT(name) \
+#define COMMAND_FAMILY_COUNT(name)                                                                           \
     const size_t command_##name##_count = sizeof command_##name##_rows / sizeof *command_##name##_rows
 
 #endif

@@ -34,10 +34,17 @@ static const struct bit_name flag_names[] = {
 };
 
 static const struct bit_name key_flag_names[] = {
-    {KEY_RO, "RO"},         {KEY_RW, "RW"},         {KEY_OW, "OW"},
-    {KEY_RM, "RM"},         {KEY_ACCESS, "access"}, {KEY_UPDATE, "update"},
-    {KEY_INSERT, "insert"}, {KEY_DELETE, "delete"}, {KEY_NOT_KEY, "not_key"},
-    {KEY_INCOMPLETE, "incomplete"}, {KEY_VARIABLE_FLAGS, "variable_flags"},
+    {KEY_RO, "RO"},
+    {KEY_RW, "RW"},
+    {KEY_OW, "OW"},
+    {KEY_RM, "RM"},
+    {KEY_ACCESS, "access"},
+    {KEY_UPDATE, "update"},
+    {KEY_INSERT, "insert"},
+    {KEY_DELETE, "delete"},
+    {KEY_NOT_KEY, "not_key"},
+    {KEY_INCOMPLETE, "incomplete"},
+    {KEY_VARIABLE_FLAGS, "variable_flags"},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -353,12 +360,12 @@ static void command_help(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define COMMAND_ROW(name_, handler_, arity_, since_, complexity_, summary_)                               \
-    .name = (name_), .handler = (handler_), .arity = (arity_), .route = ROUTE_LOCAL,                      \
-    .flags = COMMAND_LOADING | COMMAND_STALE, .categories = CATEGORY_CONNECTION, .group = "server",       \
+#define COMMAND_ROW(name_, handler_, arity_, since_, complexity_, summary_)                                  \
+    .name = (name_), .handler = (handler_), .arity = (arity_), .route = ROUTE_LOCAL,                         \
+    .flags = COMMAND_LOADING | COMMAND_STALE, .categories = CATEGORY_CONNECTION, .group = "server",          \
     .since = (since_), .complexity = (complexity_), .summary = (summary_)
 #define UNORDERED_TIP COMMAND_TIPS("nondeterministic_output_order")
-#define NAMES_ARGUMENT \
+#define NAMES_ARGUMENT                                                                                       \
     COMMAND_ARGUMENTS(ARGUMENT("command-name", STRING, .flags = ARGUMENT_OPTIONAL | ARGUMENT_MULTIPLE))
 
 static const struct command command_subcommands[] = {
@@ -366,14 +373,16 @@ static const struct command command_subcommands[] = {
     {COMMAND_ROW("docs", command_docs, -2, "7.0.0", "O(commands named)",
                  "Tells what commands are for and which arguments they take."),
      UNORDERED_TIP, NAMES_ARGUMENT},
-    {COMMAND_ROW("getkeys", command_getkeys, -4, "2.8.13", "O(arguments)", "Finds the keys in a command line.")},
+    {COMMAND_ROW("getkeys", command_getkeys, -4, "2.8.13", "O(arguments)",
+                 "Finds the keys in a command line.")},
     {COMMAND_ROW("getkeysandflags", command_getkeysandflags, -4, "7.0.0", "O(arguments)",
                  "Finds the keys in a command line and what is done to each.")},
     {COMMAND_ROW("help", command_help, 2, "5.0.0", "O(1)", "Lists the subcommands.")},
     {COMMAND_ROW("info", command_info, -2, "2.8.13", "O(commands named)",
                  "Tells arity, flags, keys and categories of commands."),
      UNORDERED_TIP, NAMES_ARGUMENT},
-    {COMMAND_ROW("list", command_list, -2, "7.0.0", "O(commands)", "Names commands, all or some."), UNORDERED_TIP,
+    {COMMAND_ROW("list", command_list, -2, "7.0.0", "O(commands)", "Names commands, all or some."),
+     UNORDERED_TIP,
      COMMAND_ARGUMENTS(ARGUMENT("filterby", ONEOF, .token = "FILTERBY", .flags = ARGUMENT_OPTIONAL,
                                 COMMAND_ARGUMENTS(ARGUMENT("module-name", STRING, .token = "MODULE"),
                                                   ARGUMENT("category", STRING, .token = "ACLCAT"),
@@ -381,7 +390,7 @@ static const struct command command_subcommands[] = {
 };
 
 const struct command command_introspection_rows[] = {
-    {COMMAND_ROW("command", reply_all_rows, -1, "2.8.13", "O(commands)", "Describes every command."), UNORDERED_TIP,
-     COMMAND_SUBCOMMANDS(command_subcommands)},
+    {COMMAND_ROW("command", reply_all_rows, -1, "2.8.13", "O(commands)", "Describes every command."),
+     UNORDERED_TIP, COMMAND_SUBCOMMANDS(command_subcommands)},
 };
 const size_t command_introspection_count = COUNT_OF(command_introspection_rows);

@@ -57,8 +57,8 @@ static bool is_taken(struct call *c, const struct place *at)
     return keyspace_find_for_write(c->ks, at->db, at->key) != NULL;
 }
 
-static void move_value(struct call *c, const struct place *from, const struct place *to, const char *event_from,
-                       const char *event_to)
+static void move_value(struct call *c, const struct place *from, const struct place *to,
+                       const char *event_from, const char *event_to)
 {
     keyspace_rename(c->ks, from->db, from->key, to->db, to->key);
     notify_at(c, EVENT_NEW, "new", to);
@@ -157,20 +157,29 @@ static void copy_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define KEY_ROW(name_, arity_, route_, flags_)                                            \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_, \
+#define KEY_ROW(name_, arity_, route_, flags_)                                                               \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,                  \
     .flags = (flags_), .categories = CATEGORY_KEYSPACE, .group = "generic"
-#define FAST_READ (COMMAND_READONLY | COMMAND_FAST)
+#define FAST_READ          (COMMAND_READONLY | COMMAND_FAST)
 #define MANY_KEYS_ARGUMENT COMMAND_ARGUMENTS(ARGUMENT("key", KEY, .flags = ARGUMENT_MULTIPLE))
-#define SUMMED_TIPS COMMAND_TIPS("request_policy:multi_shard", "response_policy:agg_sum")
+#define SUMMED_TIPS        COMMAND_TIPS("request_policy:multi_shard", "response_policy:agg_sum")
 
 const struct command command_key_rows[] = {
     {KEY_ROW(del, -2, WRITE, COMMAND_WRITE), .since = "1.0.0", .complexity = "O(keys), plus their members",
      .summary = "Removes keys.", COMMAND_MANY_KEYS(KEY_RM | KEY_DELETE, 1), SUMMED_TIPS, MANY_KEYS_ARGUMENT},
-    {.name = "unlink", .handler = del_command, .arity = -2, .route = ROUTE_WRITE,
-     .flags = COMMAND_WRITE | COMMAND_FAST, .categories = CATEGORY_KEYSPACE, .group = "generic",
-     .since = "4.0.0", .complexity = "O(keys)", .summary = "Removes keys; memory may be given back later.",
-     COMMAND_MANY_KEYS(KEY_RM | KEY_DELETE, 1), SUMMED_TIPS, MANY_KEYS_ARGUMENT},
+    {.name = "unlink",
+     .handler = del_command,
+     .arity = -2,
+     .route = ROUTE_WRITE,
+     .flags = COMMAND_WRITE | COMMAND_FAST,
+     .categories = CATEGORY_KEYSPACE,
+     .group = "generic",
+     .since = "4.0.0",
+     .complexity = "O(keys)",
+     .summary = "Removes keys; memory may be given back later.",
+     COMMAND_MANY_KEYS(KEY_RM | KEY_DELETE, 1),
+     SUMMED_TIPS,
+     MANY_KEYS_ARGUMENT},
     {KEY_ROW(exists, -2, READ, FAST_READ), .since = "1.0.0", .complexity = "O(keys)",
      .summary = "Counts which of the keys named are there; repeated names count again.",
      COMMAND_MANY_KEYS(KEY_RO, 1), SUMMED_TIPS, MANY_KEYS_ARGUMENT},
@@ -182,11 +191,13 @@ const struct command command_key_rows[] = {
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY))},
     {KEY_ROW(rename, 3, WRITE, COMMAND_WRITE), .since = "1.0.0", .complexity = "O(1)",
      .summary = "Gives a key another name, in place of any key that has it.", COMMAND_KEYS(1, 2, 1),
-     COMMAND_SPECS(KEY_RANGE(1, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1), KEY_RANGE(2, KEY_OW | KEY_UPDATE, 0, 1)),
+     COMMAND_SPECS(KEY_RANGE(1, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1),
+                   KEY_RANGE(2, KEY_OW | KEY_UPDATE, 0, 1)),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("newkey", KEY, .key_spec_index = 1))},
     {KEY_ROW(renamenx, 3, WRITE, COMMAND_WRITE | COMMAND_FAST), .since = "1.0.0", .complexity = "O(1)",
      .summary = "Gives a key another name unless a key has it.", COMMAND_KEYS(1, 2, 1),
-     COMMAND_SPECS(KEY_RANGE(1, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1), KEY_RANGE(2, KEY_OW | KEY_INSERT, 0, 1)),
+     COMMAND_SPECS(KEY_RANGE(1, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1),
+                   KEY_RANGE(2, KEY_OW | KEY_INSERT, 0, 1)),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("newkey", KEY, .key_spec_index = 1))},
     {KEY_ROW(copy, -3, WRITE, COMMAND_WRITE | COMMAND_DENYOOM), .since = "6.2.0",
      .complexity = "O(size of the value)", .summary = "Copies a value and its expiry to another key.",

@@ -143,8 +143,7 @@ static void reply_lcs(struct call *c, struct slice a, struct slice b, const stru
         return;
     }
     if (table_bytes(a, b) > (size_t)COMMAND_STRING_MAX) {
-        reply_error(c->reply,
-                    "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+        reply_error(c->reply, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
         return;
     }
     struct lcs l = {.a = a, .b = b, .lengths = mem_alloc(table_bytes(a, b))};
@@ -179,16 +178,23 @@ static void lcs_command(struct call *c)
 }
 
 const struct command command_lcs_rows[] = {
-    {.name = "lcs", .handler = lcs_command, .arity = -3, .route = ROUTE_READ, .flags = COMMAND_READONLY,
-     .categories = CATEGORY_STRING, .group = "string", .since = "7.0.0",
+    {.name = "lcs",
+     .handler = lcs_command,
+     .arity = -3,
+     .route = ROUTE_READ,
+     .flags = COMMAND_READONLY,
+     .categories = CATEGORY_STRING,
+     .group = "string",
+     .since = "7.0.0",
      .complexity = "O(N*M), N and M the lengths of the strings",
      .summary = "Finds the longest run of bytes, gaps allowed, that two strings share.",
-     COMMAND_KEYS(1, 2, 1), COMMAND_SPECS(KEY_RANGE(1, KEY_RO | KEY_ACCESS, 1, 1)),
-     COMMAND_ARGUMENTS(ARGUMENT("key1", KEY), ARGUMENT("key2", KEY),
-                       ARGUMENT("len", PURE_TOKEN, .token = "LEN", .flags = ARGUMENT_OPTIONAL),
-                       ARGUMENT("idx", PURE_TOKEN, .token = "IDX", .flags = ARGUMENT_OPTIONAL),
-                       ARGUMENT("len", INTEGER, .token = "MINMATCHLEN", .flags = ARGUMENT_OPTIONAL),
-                       ARGUMENT("withmatchlen", PURE_TOKEN, .token = "WITHMATCHLEN",
-                                .flags = ARGUMENT_OPTIONAL))},
+     COMMAND_KEYS(1, 2, 1),
+     COMMAND_SPECS(KEY_RANGE(1, KEY_RO | KEY_ACCESS, 1, 1)),
+     COMMAND_ARGUMENTS(
+         ARGUMENT("key1", KEY), ARGUMENT("key2", KEY),
+         ARGUMENT("len", PURE_TOKEN, .token = "LEN", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("idx", PURE_TOKEN, .token = "IDX", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("len", INTEGER, .token = "MINMATCHLEN", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("withmatchlen", PURE_TOKEN, .token = "WITHMATCHLEN", .flags = ARGUMENT_OPTIONAL))},
 };
 COMMAND_FAMILY_COUNT(lcs);

@@ -12,8 +12,8 @@ enum { COMMAND_NAME_MAX = 64 };
 static inline struct slice command_full_name(const struct command *container, const struct command *row,
                                              char text[static COMMAND_NAME_MAX])
 {
-    int length = snprintf(text, COMMAND_NAME_MAX, "%s%s%s", container ? container->name : "", container ? "|" : "",
-                          row->name);
+    int length = snprintf(text, COMMAND_NAME_MAX, "%s%s%s", container ? container->name : "",
+                          container ? "|" : "", row->name);
     return slice_make(text, (size_t)length);
 }
 

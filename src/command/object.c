@@ -33,8 +33,8 @@ static void object_refcount(struct call *c)
     reply_int(c->reply, is_shared ? INT32_MAX : 1);
 }
 
-#define POLICY_ADVICE                                                                                       \
-    " Please note that when switching between policies at runtime LRU and LFU data will take some time to " \
+#define POLICY_ADVICE                                                                                        \
+    " Please note that when switching between policies at runtime LRU and LFU data will take some time to "  \
     "adjust."
 
 static void object_idletime(struct call *c)
@@ -43,7 +43,8 @@ static void object_idletime(struct call *c)
     if (!e)
         return;
     if (keyspace_is_lfu(c->ks))
-        reply_error(c->reply, "ERR An LFU maxmemory policy is selected, idle time not tracked." POLICY_ADVICE);
+        reply_error(c->reply,
+                    "ERR An LFU maxmemory policy is selected, idle time not tracked." POLICY_ADVICE);
     else
         reply_int(c->reply, entry_idle_seconds(c->ks, e));
 }
@@ -56,8 +57,9 @@ static void object_freq(struct call *c)
     if (keyspace_is_lfu(c->ks))
         reply_int(c->reply, entry_frequency(c->ks, e));
     else
-        reply_error(c->reply,
-                    "ERR An LFU maxmemory policy is not selected, access frequency not tracked." POLICY_ADVICE);
+        reply_error(
+            c->reply,
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked." POLICY_ADVICE);
 }
 
 static void object_help(struct call *c)
@@ -108,36 +110,62 @@ static void memory_usage(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define OBJECT_ROW(name_, since_, summary_)                                                              \
-    {.name = #name_, .handler = object_##name_, .arity = 3, .route = ROUTE_READ, .flags = COMMAND_READONLY, \
-     .categories = CATEGORY_KEYSPACE, .group = "generic", .since = (since_), .complexity = "O(1)",       \
-     .summary = (summary_), SUBCOMMAND_ONE_KEY(KEY_RO), COMMAND_TIPS("nondeterministic_output"),         \
-     COMMAND_ARGUMENTS(ARGUMENT("key", KEY))}
+#define OBJECT_ROW(name_, since_, summary_)                                                                  \
+    {                                                                                                        \
+        .name = #name_, .handler = object_##name_, .arity = 3, .route = ROUTE_READ,                          \
+        .flags = COMMAND_READONLY, .categories = CATEGORY_KEYSPACE, .group = "generic", .since = (since_),   \
+        .complexity = "O(1)", .summary = (summary_), SUBCOMMAND_ONE_KEY(KEY_RO),                             \
+        COMMAND_TIPS("nondeterministic_output"), COMMAND_ARGUMENTS(ARGUMENT("key", KEY))                     \
+    }
 
 static const struct command object_subcommands[] = {
     OBJECT_ROW(encoding, "2.2.3", "Tells how a value is held in memory."),
     OBJECT_ROW(freq, "4.0.0", "Tells how often a key was used lately, on a logarithmic scale."),
     OBJECT_ROW(idletime, "2.2.3", "Tells how long a key has not been used."),
     OBJECT_ROW(refcount, "2.2.3", "Tells how many places share a value."),
-    {.name = "help", .handler = object_help, .arity = 2, .route = ROUTE_LOCAL,
-     .flags = COMMAND_LOADING | COMMAND_STALE, .categories = CATEGORY_KEYSPACE, .group = "generic",
-     .since = "6.2.0", .complexity = "O(1)", .summary = "Lists the subcommands."},
+    {.name = "help",
+     .handler = object_help,
+     .arity = 2,
+     .route = ROUTE_LOCAL,
+     .flags = COMMAND_LOADING | COMMAND_STALE,
+     .categories = CATEGORY_KEYSPACE,
+     .group = "generic",
+     .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Lists the subcommands."},
 };
 
 static const struct command memory_subcommands[] = {
-    {.name = "usage", .handler = memory_usage, .arity = -3, .route = ROUTE_READ, .flags = COMMAND_READONLY,
-     .group = "server", .since = "4.0.0", .complexity = "O(1)",
-     .summary = "Estimates the bytes a key and its value occupy.", SUBCOMMAND_ONE_KEY(KEY_RO),
+    {.name = "usage",
+     .handler = memory_usage,
+     .arity = -3,
+     .route = ROUTE_READ,
+     .flags = COMMAND_READONLY,
+     .group = "server",
+     .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Estimates the bytes a key and its value occupy.",
+     SUBCOMMAND_ONE_KEY(KEY_RO),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY),
                        ARGUMENT("count", INTEGER, .token = "SAMPLES", .flags = ARGUMENT_OPTIONAL))},
 };
 
 const struct command command_object_rows[] = {
-    {.name = "object", .arity = -2, .route = ROUTE_READ, .group = "generic", .since = "2.2.3",
-     .complexity = "Depends on subcommand.", .summary = "Looks at how values are held.",
+    {.name = "object",
+     .arity = -2,
+     .route = ROUTE_READ,
+     .group = "generic",
+     .since = "2.2.3",
+     .complexity = "Depends on subcommand.",
+     .summary = "Looks at how values are held.",
      COMMAND_SUBCOMMANDS(object_subcommands)},
-    {.name = "memory", .arity = -2, .route = ROUTE_READ, .group = "server", .since = "4.0.0",
-     .complexity = "Depends on subcommand.", .summary = "Tells how memory is used.",
+    {.name = "memory",
+     .arity = -2,
+     .route = ROUTE_READ,
+     .group = "server",
+     .since = "4.0.0",
+     .complexity = "Depends on subcommand.",
+     .summary = "Tells how memory is used.",
      COMMAND_SUBCOMMANDS(memory_subcommands)},
 };
 COMMAND_FAMILY_COUNT(object);

@@ -50,7 +50,8 @@ static bool parse_cursor(struct slice text, uint64_t *cursor)
     uint64_t value = 0;
     for (size_t i = has_sign; i < text.len; i++) {
         unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value))
+        if (digit > 9 || __builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, digit, &value))
             return false;
     }
     if (has_sign && text.len == 1)
@@ -148,8 +149,8 @@ static void randomkey_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define SCAN_ROW(name_, arity_, categories_)                                              \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_READ,   \
+#define SCAN_ROW(name_, arity_, categories_)                                                                 \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_READ,                      \
     .flags = COMMAND_READONLY, .categories = CATEGORY_KEYSPACE | (categories_), .group = "generic"
 
 const struct command command_scan_rows[] = {
@@ -161,11 +162,13 @@ const struct command command_scan_rows[] = {
      .complexity = "O(COUNT) for a call, O(keys in the database) from the first cursor to the last",
      .summary = "Lists keys piece by piece, going on from a cursor.",
      COMMAND_TIPS("nondeterministic_output", "request_policy:special"),
-     COMMAND_ARGUMENTS(ARGUMENT("cursor", INTEGER),
-                       ARGUMENT("pattern", PATTERN, .token = "MATCH", .flags = ARGUMENT_OPTIONAL),
-                       ARGUMENT("count", INTEGER, .token = "COUNT", .flags = ARGUMENT_OPTIONAL),
-                       ARGUMENT("type", STRING, .token = "TYPE", .flags = ARGUMENT_OPTIONAL, .since = "6.0.0"))},
-    {SCAN_ROW(randomkey, 1, 0), .since = "1.0.0", .complexity = "O(1)", .summary = "Names some key of the database.",
+     COMMAND_ARGUMENTS(
+         ARGUMENT("cursor", INTEGER),
+         ARGUMENT("pattern", PATTERN, .token = "MATCH", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("count", INTEGER, .token = "COUNT", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("type", STRING, .token = "TYPE", .flags = ARGUMENT_OPTIONAL, .since = "6.0.0"))},
+    {SCAN_ROW(randomkey, 1, 0), .since = "1.0.0", .complexity = "O(1)",
+     .summary = "Names some key of the database.",
      COMMAND_TIPS("request_policy:all_shards", "nondeterministic_output")},
 };
 COMMAND_FAMILY_COUNT(scan);

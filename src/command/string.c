@@ -474,8 +474,8 @@ static void incrbyfloat_command(struct call *c)
 
 /* --- the table ------------------------------------------------------------- */
 
-#define STRING_ROW(name_, arity_, route_, flags_)                                         \
-    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_, \
+#define STRING_ROW(name_, arity_, route_, flags_)                                                            \
+    .name = #name_, .handler = name_##_command, .arity = (arity_), .route = ROUTE_##route_,                  \
     .flags = (flags_), .categories = CATEGORY_STRING, .group = "string"
 #define FAST_WRITE (COMMAND_WRITE | COMMAND_FAST)
 #define FAST_STORE (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST)
@@ -483,13 +483,13 @@ static void incrbyfloat_command(struct call *c)
 #define FAST_READ  (COMMAND_READONLY | COMMAND_FAST)
 
 #define KEY_ARGUMENT ARGUMENT("key", KEY)
-#define PAIRS_ARGUMENT                                   \
-    ARGUMENT("key_value", BLOCK, .flags = ARGUMENT_MULTIPLE, \
+#define PAIRS_ARGUMENT                                                                                       \
+    ARGUMENT("key_value", BLOCK, .flags = ARGUMENT_MULTIPLE,                                                 \
              COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("value", STRING)))
-#define TIMES_ARGUMENTS(since_ex, since_exat)                                                       \
-    ARGUMENT("seconds", INTEGER, .token = "EX", .since = since_ex),                                 \
-        ARGUMENT("milliseconds", INTEGER, .token = "PX", .since = since_ex),                        \
-        ARGUMENT("unix-time-seconds", UNIX_TIME, .token = "EXAT", .since = since_exat),             \
+#define TIMES_ARGUMENTS(since_ex, since_exat)                                                                \
+    ARGUMENT("seconds", INTEGER, .token = "EX", .since = since_ex),                                          \
+        ARGUMENT("milliseconds", INTEGER, .token = "PX", .since = since_ex),                                 \
+        ARGUMENT("unix-time-seconds", UNIX_TIME, .token = "EXAT", .since = since_exat),                      \
         ARGUMENT("unix-time-milliseconds", UNIX_TIME, .token = "PXAT", .since = since_exat)
 
 const struct command command_string_rows[] = {
@@ -541,7 +541,8 @@ const struct command command_string_rows[] = {
     {STRING_ROW(msetnx, -3, WRITE, SLOW_STORE), .since = "1.0.1", .complexity = "O(keys)",
      .summary = "Stores several strings in one step, or none if any of the keys is there.",
      COMMAND_MANY_KEYS(KEY_OW | KEY_INSERT, 2),
-     COMMAND_TIPS("request_policy:multi_shard", "response_policy:agg_min"), COMMAND_ARGUMENTS(PAIRS_ARGUMENT)},
+     COMMAND_TIPS("request_policy:multi_shard", "response_policy:agg_min"),
+     COMMAND_ARGUMENTS(PAIRS_ARGUMENT)},
     {STRING_ROW(mget, -2, READ, FAST_READ), .since = "1.0.0", .complexity = "O(keys)",
      .summary = "Reads several strings; null stands for what is no string.",
      COMMAND_MANY_KEYS(KEY_RO | KEY_ACCESS, 1), COMMAND_TIPS("request_policy:multi_shard"),
@@ -560,10 +561,19 @@ const struct command command_string_rows[] = {
      .summary = "Overwrites part of a string, with zero bytes before it where the string is too short.",
      COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE),
      COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("offset", INTEGER), ARGUMENT("value", STRING))},
-    {.name = "substr", .handler = getrange_command, .arity = 4, .route = ROUTE_READ,
-     .flags = COMMAND_READONLY, .categories = CATEGORY_STRING, .group = "string", .since = "1.0.0",
-     .complexity = "O(bytes answered)", .summary = "Reads part of a string, under an older name.",
-     .deprecated_since = "2.0.0", .replaced_by = "`GETRANGE`", COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
+    {.name = "substr",
+     .handler = getrange_command,
+     .arity = 4,
+     .route = ROUTE_READ,
+     .flags = COMMAND_READONLY,
+     .categories = CATEGORY_STRING,
+     .group = "string",
+     .since = "1.0.0",
+     .complexity = "O(bytes answered)",
+     .summary = "Reads part of a string, under an older name.",
+     .deprecated_since = "2.0.0",
+     .replaced_by = "`GETRANGE`",
+     COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
      COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("start", INTEGER), ARGUMENT("end", INTEGER))},
     {STRING_ROW(incr, 2, WRITE, FAST_STORE), .since = "1.0.0", .complexity = "O(1)",
      .summary = "Adds one to an integer; an absent key counts as 0.",

@@ -252,8 +252,9 @@ enum { SHOWN_MAX = 128 };
 
 static void explain_unknown(int argc, const struct slice *argv, char *text)
 {
-    int length = snprintf(text, COMMAND_ERROR_MAX, "ERR unknown command '%.*s', with args beginning with: ",
-                          shown(argv[0], SHOWN_MAX), argv[0].ptr);
+    int length = snprintf(text, COMMAND_ERROR_MAX,
+                          "ERR unknown command '%.*s', with args beginning with: ", shown(argv[0], SHOWN_MAX),
+                          argv[0].ptr);
     int begin = length;
     for (int i = 1; i < argc && length - begin < SHOWN_MAX; i++)
         length += snprintf(text + length, (size_t)(COMMAND_ERROR_MAX - length), "'%.*s' ",
@@ -284,7 +285,8 @@ static void explain_plain(const struct command *container, struct slice name, ch
 {
     char upper[CONTAINER_NAME_MAX];
     upper_name(container, upper);
-    snprintf(text, COMMAND_ERROR_MAX, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+    snprintf(text, COMMAND_ERROR_MAX,
+             "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
              shown(name, SHOWN_MAX), name.ptr, upper);
 }
 

@@ -96,7 +96,8 @@ struct command {
 #define COMMAND_SPECS(...)     COMMAND_LISTED(struct key_spec, key_specs, key_spec_count, __VA_ARGS__)
 #define COMMAND_ARGUMENTS(...) COMMAND_LISTED(struct command_argument, arguments, argument_count, __VA_ARGS__)
 #define COMMAND_TIPS(...)      .tips = (const char *const[]){__VA_ARGS__, NULL}
-#define COMMAND_SUBCOMMANDS(rows) .subcommands = (rows), .subcommand_count = (int)(sizeof(rows) / sizeof *(rows))
+#define COMMAND_SUBCOMMANDS(rows) \
+    .subcommands = (rows), .subcommand_count = (int)(sizeof(rows) / sizeof *(rows))
 
 /* ARGUMENT("count", INTEGER, .token = "COUNT", .flags = ARGUMENT_OPTIONAL) */
 #define ARGUMENT(name_, type_, ...) {.name = (name_), .type = ARGUMENT_##type_, __VA_ARGS__}
