@@ -43,7 +43,7 @@ void rabia_out_deinit(struct rabia_out *out)
 static bool is_same_but_laps(const struct rabia_message *a, const struct rabia_message *b)
 {
     return a->kind == b->kind && a->lane == b->lane && a->value == b->value && a->phase == b->phase &&
-           a->clock_ms == b->clock_ms && !a->batch && !b->batch;
+           a->clock_ms == b->clock_ms && a->batch == b->batch;
 }
 
 static bool names_slots(uint8_t kind)
@@ -58,7 +58,7 @@ bool outbox_merge(struct rabia_message *into, const struct rabia_message *messag
     uint64_t end = message->lap + message->count;
     if (message->lap >= into->lap && end <= into->lap + into->count)
         return true;
-    if (!names_slots(into->kind) || message->lap != into->lap + into->count)
+    if (into->batch || !names_slots(into->kind) || message->lap != into->lap + into->count)
         return false;
     into->count += message->count;
     return true;
