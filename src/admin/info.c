@@ -138,8 +138,9 @@ static void print_stats(const struct info_sources *from, struct buf *out)
     keyspace_get_figures(from->keyspace, &figures);
     buf_printf(out, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
                s->connections_received, s->commands_processed);
-    buf_printf(out, "total_net_input_bytes:%" PRIu64 "\r\ntotal_net_output_bytes:%" PRIu64 "\r\n", s->bytes_in,
-               s->bytes_out);
+    const struct stats_traffic *now = &s->traffic, *then = &s->traffic_at_reset;
+    buf_printf(out, "total_net_input_bytes:%" PRIu64 "\r\ntotal_net_output_bytes:%" PRIu64 "\r\n",
+               now->bytes_in - then->bytes_in, now->bytes_out - then->bytes_out);
     print_rates(s, out);
     buf_printf(out, "rejected_connections:%" PRIu64 "\r\nexpired_keys:%" PRIu64 "\r\nevicted_keys:0\r\n",
                s->connections_rejected, figures.expired);
@@ -148,7 +149,7 @@ static void print_stats(const struct info_sources *from, struct buf *out)
                figures.hits, figures.misses);
     buf_printf(out, "total_error_replies:%" PRIu64 "\r\ntotal_reads_processed:%" PRIu64
                     "\r\ntotal_writes_processed:%" PRIu64 "\r\n",
-               s->error_replies, s->reads_processed, s->writes_processed);
+               s->error_replies, now->reads - then->reads, now->writes - then->writes);
     buf_printf(out, "protocol_errors:%" PRIu64 "\r\nclients_over_limit:%" PRIu64 "\r\nclients_timed_out:%" PRIu64
                     "\r\nlongest_pass_usec:%" PRIu64 "\r\n",
                s->protocol_errors, s->sessions_over_limit, s->sessions_timed_out, s->longest_pass_us);

@@ -6,13 +6,16 @@ _Static_assert(STATS_COMMANDS_MAX == 1 << 10, "stats_of takes ten bits of the ha
 
 void stats_reset(struct stats *s)
 {
-    struct stats kept = *s;
+    struct stats_rate commands = s->commands_rate, in = s->bytes_in_rate, out = s->bytes_out_rate;
+    struct stats_traffic traffic = s->traffic;
+    uint64_t sampled_us = s->sampled_us;
     stats_init(s);
-    s->commands_rate = kept.commands_rate;
-    s->bytes_in_rate = kept.bytes_in_rate;
-    s->bytes_out_rate = kept.bytes_out_rate;
-    s->commands_rate.last_value = s->bytes_in_rate.last_value = s->bytes_out_rate.last_value = 0;
-    s->sampled_us = kept.sampled_us;
+    commands.last_value = 0;
+    s->commands_rate = commands;
+    s->bytes_in_rate = in;
+    s->bytes_out_rate = out;
+    s->traffic = s->traffic_at_reset = traffic;
+    s->sampled_us = sampled_us;
 }
 
 static void sample(struct stats_rate *rate, uint64_t value, uint64_t elapsed_us)
@@ -33,8 +36,8 @@ void stats_sample(struct stats *s, uint64_t now_us, size_t memory_bytes)
     if (is_first || elapsed_us == 0)
         return;
     sample(&s->commands_rate, s->commands_processed, elapsed_us);
-    sample(&s->bytes_in_rate, s->bytes_in, elapsed_us);
-    sample(&s->bytes_out_rate, s->bytes_out, elapsed_us);
+    sample(&s->bytes_in_rate, s->traffic.bytes_in, elapsed_us);
+    sample(&s->bytes_out_rate, s->traffic.bytes_out, elapsed_us);
 }
 
 uint64_t stats_rate_per_second(const struct stats_rate *rate)

@@ -49,8 +49,9 @@ struct stats_rate {
 struct stats {
     uint64_t connections_received, connections_rejected;
     uint64_t commands_processed;
-    uint64_t bytes_in, bytes_out;
-    uint64_t reads_processed, writes_processed; /* system calls */
+    struct stats_traffic {
+        uint64_t bytes_in, bytes_out, reads, writes; /* the latter two: system calls */
+    } traffic, traffic_at_reset; /* traffic counts from the start of the process */
     uint64_t sessions_over_limit; /* closed by client-output-buffer-limit or client-query-buffer-limit */
     uint64_t sessions_timed_out;
     uint64_t error_replies;
@@ -114,16 +115,6 @@ static inline void stats_count_rejection(struct stats *s, const struct command *
 /* text: an error reply without its '-'; the first word is its kind. */
 void stats_count_error(struct stats *s, struct slice text);
 
-static inline void stats_count_input(struct stats *s, size_t bytes)
-{
-    s->bytes_in += bytes;
-    s->reads_processed++;
-}
-static inline void stats_count_output(struct stats *s, size_t bytes)
-{
-    s->bytes_out += bytes;
-    s->writes_processed++;
-}
 static inline void stats_count_pass(struct stats *s, uint64_t usec)
 {
     if (usec > s->longest_pass_us)

@@ -123,6 +123,7 @@ static void create_commands(struct server *server)
     command_table_add(server->commands, client_command_rows, client_command_count);
     command_table_add(server->commands, server_command_rows, server_command_count);
     command_table_add(server->commands, rabia_command_rows, rabia_command_count);
+    command_table_extend(server->commands, "debug", command_debug_rows, command_debug_count);
 }
 
 static void create_replica(struct server *server)

@@ -65,11 +65,7 @@ static void watch_memory(struct server *server)
 static void on_cron(void *context)
 {
     struct server *server = context;
-    struct loop_figures figures = loop_figures(server->loop);
-    server->stats.bytes_in = figures.bytes_in;
-    server->stats.bytes_out = figures.bytes_out;
-    server->stats.reads_processed = figures.reads;
-    server->stats.writes_processed = figures.writes;
+    server_count_traffic(server);
     int64_t now_ms = loop_wall_ms(server->loop);
     keyspace_set_access_clock(server->keyspace, now_ms);
     watch_memory(server);

@@ -72,6 +72,8 @@ bool server_abort_shutdown(struct server *server);
  * server_unpause when the time is up. */
 void server_pause(struct server *server, int64_t until_ms, bool is_for_writes_only);
 void server_unpause(struct server *server);
+/* (server_command.c) Brings the counters of bytes and system calls up to date. */
+void server_count_traffic(struct server *server);
 /* Makes a changed option effective where it must be pushed somewhere (maxclients,
  * loglevel, ...); a hook of the config table. */
 void server_apply_config(struct server *server);

@@ -34,9 +34,21 @@ static void look_at_sessions(const struct server *server, struct info_sources *s
         sources->paused_sessions += s->stream != NULL;
 }
 
+void server_count_traffic(struct server *server)
+{
+    struct loop_figures figures = loop_figures(server->loop);
+    server->stats.traffic = (struct stats_traffic){
+        .bytes_in = figures.bytes_in,
+        .bytes_out = figures.bytes_out,
+        .reads = figures.reads,
+        .writes = figures.writes,
+    };
+}
+
 static void info_command(struct call *c)
 {
-    const struct server *server = call_session(c)->server;
+    struct server *server = call_session(c)->server;
+    server_count_traffic(server);
     struct replica_status status;
     replica_get_status(server->replica, &status);
     struct info_sources sources = {
@@ -95,6 +107,7 @@ static void config_set_command(struct call *c)
 static void config_resetstat_command(struct call *c)
 {
     struct server *server = call_session(c)->server;
+    server_count_traffic(server);
     stats_reset(&server->stats);
     keyspace_reset_figures(server->keyspace);
     reply_ok(c->reply);

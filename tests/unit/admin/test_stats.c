@@ -64,7 +64,7 @@ static void test_rates(void **state)
     }
     assert_int_equal(stats_rate_per_second(&s.commands_rate), 5000);
     assert_int_equal(s.memory_peak_bytes, 1000 * STATS_SAMPLES);
-    s.bytes_in = 100;
+    s.traffic.bytes_in = 100;
     stats_sample(&s, 1000000 + STATS_SAMPLES * 100000, 0); /* no time has passed */
     stats_reset(&s);
     stats_sample(&s, 5000000, 0);
