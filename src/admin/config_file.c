@@ -58,9 +58,13 @@ static bool next_line(struct slice *rest, struct slice *line)
     return true;
 }
 
-static bool is_comment(const struct words *w)
+/* Blank lines too.  Quotes in a comment mean nothing. */
+static bool is_comment(struct slice line)
 {
-    return w->count == 0 || (w->words[0].len && w->words[0].ptr[0] == '#');
+    size_t at = 0;
+    while (at < line.len && strchr(" \t\r\v\f", line.ptr[at]))
+        at++;
+    return at == line.len || line.ptr[at] == '#';
 }
 
 /* words[0] names the option, the rest is its value. */
@@ -88,12 +92,14 @@ static bool set_words(struct config *c, const struct words *w, char error[static
 static bool load_line(struct config *c, struct slice line, char error[static CONFIG_ERROR_MAX])
 {
     struct words w;
+    if (is_comment(line))
+        return true;
     if (line.len > CONFIG_LINE_BYTES_MAX || words_split(&w, line) != STATUS_OK) {
         snprintf(error, CONFIG_ERROR_MAX, "%s",
                  line.len > CONFIG_LINE_BYTES_MAX ? "the line is too long" : "unbalanced quotes");
         return false;
     }
-    bool is_set = is_comment(&w) || set_words(c, &w, error);
+    bool is_set = set_words(c, &w, error);
     words_deinit(&w);
     return is_set;
 }
@@ -243,9 +249,9 @@ static void print_option(const struct config *c, const struct config_row *row, s
 static const struct config_row *row_of_line(struct slice line)
 {
     struct words w;
-    if (words_split(&w, line) != STATUS_OK)
+    if (is_comment(line) || words_split(&w, line) != STATUS_OK)
         return NULL;
-    const struct config_row *row = is_comment(&w) ? NULL : config_find_row(w.words[0]);
+    const struct config_row *row = config_find_row(w.words[0]);
     words_deinit(&w);
     return row;
 }

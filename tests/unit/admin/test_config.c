@@ -110,6 +110,7 @@ static void test_file_errors(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
+        {"# it's\n \t# \"\nprot 2\n", "bad.conf:3: 'prot 2': there"},
         {"port 1\nprot 2\n", "bad.conf:2: 'prot 2': there is no such option"},
         {"port\n", "bad.conf:1: 'port': wrong number of arguments"},
         {"port 1 2\n", "bad.conf:1: 'port 1 2': wrong number of arguments"},
