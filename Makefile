@@ -117,6 +117,34 @@ sim: $(OUT)/tests/sim/simulate
 $(OUT)/load: $(OUT)/tests/bench/load.o
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDFLAGS)
 
+# --- fuzzers ------------------------------------------------------------------
+# tests/fuzz/fuzz_<name>.c, each with its corpus in tests/fuzz/corpus/<name>.
+# New inputs stay in build/; FUZZ=<name> runs one alone.
+FUZZ_OUT := build/fuzz
+FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS  ?= 30
+FUZZ_SAN := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+.PHONY: fuzz
+fuzz:
+	+@set -e; for name in $(FUZZ); do \
+	    $(MAKE) --no-print-directory -s CC=clang OUT=$(FUZZ_OUT) VARIANT=fuzz $(FUZZ_OUT)/fuzz_$$name; \
+	    mkdir -p $(FUZZ_OUT)/found/$$name tests/fuzz/corpus/$$name; \
+	    echo "fuzz_$$name: $(SECONDS) s"; \
+	    $(FUZZ_OUT)/fuzz_$$name -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+	        -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/ \
+	        $(FUZZ_OUT)/found/$$name tests/fuzz/corpus/$$name; \
+	done
+CFLAGS_fuzz := $(FUZZ_SAN) -fsanitize=fuzzer-no-link
+LIBS_fuzz   := $(FUZZ_SAN)
+# The rooms a fuzzer links, top down; all of them unless named here.
+FUZZ_ROOMS_resp := resp base
+fuzz_archives = $(foreach room,$(or $(FUZZ_ROOMS_$(1)),$(ROOMS_TOP_DOWN)),$(OUT)/lib$(room).a)
+define fuzz_rule
+$(OUT)/fuzz_$(1): tests/fuzz/fuzz_$(1).c $(call fuzz_archives,$(1))
+	$$(CC) $$(ALL_CFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(ALL_LIBS)
+endef
+$(foreach name,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)),$(eval $(call fuzz_rule,$(name))))
+
 # --- ways in --------------------------------------------------------------------
 # What installs packages starts make anew: the PKG_ variables above are read
 # when a Makefile is parsed.

@@ -95,16 +95,17 @@ static void gather_all(const struct stream *stream, struct gathering *g)
     bool is_later_begun = stream->later.front_sent > 0;
     if (is_later_begun && !gather_chunk(g, &stream->later, 0))
         return;
+    const char *out = buf_size(&stream->out) > 0 ? buf_head(&stream->out) : "";
     size_t at = 0;
     for (size_t i = 0; i < stream->chunks.count; i++) {
         size_t before = (size_t)(chunk_queue_at(&stream->chunks, i)->position - stream->out_sent) - at;
-        if (!gather(g, buf_head(&stream->out) + at, before))
+        if (!gather(g, out + at, before))
             return;
         at += before;
         if (!gather_chunk(g, &stream->chunks, i))
             return;
     }
-    if (!gather(g, buf_head(&stream->out) + at, buf_size(&stream->out) - at))
+    if (!gather(g, out + at, buf_size(&stream->out) - at))
         return;
     for (size_t i = is_later_begun; i < stream->later.count; i++)
         if (!gather_chunk(g, &stream->later, i))

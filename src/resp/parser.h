@@ -43,7 +43,7 @@ enum {
 struct resp_limits {
     size_t argument_count_max; /* at most RESP_ARGUMENTS_MAX; 10 before authentication */
     size_t bulk_bytes_max;     /* proto-max-bulk-len, 512 MiB; 16384 before authentication */
-    size_t inline_bytes_max;   /* 64 KiB, also for the header lines */
+    size_t inline_bytes_max;   /* 64 KiB, also for the header lines; at least 16 */
     bool is_authenticated;     /* chooses between Redis's two sets of error texts */
 };
 
