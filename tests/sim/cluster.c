@@ -231,9 +231,10 @@ static void slow_node(struct cluster *cluster, uint8_t node, uint64_t until_us)
 
 static void nudge(struct cluster *cluster, uint8_t node)
 {
+    uint64_t far = random_below(&cluster->fault_random, 4) ? 300 : 2 * RABIA_WINDOW;
     agenda_add(&cluster->world.agenda, (struct agenda_item){.at_us = cluster->world.now_us, .kind = AGENDA_NUDGE,
                                                             .node = node,
-                                                            .stamp = 1 + random_below(&cluster->fault_random, 300)});
+                                                            .stamp = 1 + random_below(&cluster->fault_random, far)});
 }
 
 static void lose_much(struct cluster *cluster, uint64_t until_us)

@@ -38,7 +38,7 @@ static void draw_core(struct plan *plan, struct random *random)
     o->ask_interval_us = PICK(random, 2000, 5000, 20000, 20000, 50000);
     o->heartbeat_us = PICK(random, 5000, 20000, 100000, 100000);
     o->clock_tolerance_ms = PICK(random, 20, 500, 500);
-    o->history_bytes_max = (size_t)PICK(random, 64 << 10, 1 << 20, 256 << 20, 256 << 20, 256 << 20);
+    o->history_bytes_max = (size_t)PICK(random, 4 << 10, 64 << 10, 256 << 20, 256 << 20, 256 << 20);
     o->answer_bytes_max = (size_t)PICK(random, 1, 512, 4096, 1 << 20, 1 << 20);
     o->skip_ahead_max = (uint32_t)PICK(random, 1, 2, 8, 64, 64, RABIA_AHEAD / 2 - 1);
 }
