@@ -116,6 +116,12 @@ static inline size_t quick_header(const char *bytes, size_t len, char type, int6
     unsigned digit = (unsigned)(unsigned char)bytes[1] - '0';
     if (digit > 9)
         return 0;
+    if (bytes[2] == '\r') {
+        *value = digit;
+        return 4;
+    }
+    if (digit == 0)
+        return 0;
     unsigned sum = digit;
     size_t last = len - 1 < QUICK_DIGITS_MAX + 1 ? len - 1 : QUICK_DIGITS_MAX + 1;
     size_t i = 2;
@@ -123,7 +129,7 @@ static inline size_t quick_header(const char *bytes, size_t len, char type, int6
         sum = sum * 10 + digit;
         i++;
     }
-    if (i >= len - 1 || bytes[i] != '\r' || (bytes[1] == '0' && i > 2))
+    if (i >= len - 1 || bytes[i] != '\r')
         return 0;
     *value = sum;
     return i + 2;
@@ -187,31 +193,45 @@ static __attribute__((noinline)) enum resp_result parse_bulk_header(struct resp_
     return RESP_COMMAND;
 }
 
+/* The hot loop keeps its place in locals: bytes are chars, which the compiler must
+ * take for aliases of the parser's own fields. */
 static enum resp_result parse_arguments(struct resp_parser *p, const char *bytes, size_t len,
                                         const struct resp_limits *limits)
 {
-    while (p->arguments_read < p->arguments_expected) {
-        if (p->bulk_length < 0) {
-            int64_t length;
-            size_t header = quick_header(bytes + p->position, len - p->position, '$', &length);
-            if (__builtin_expect(header && (size_t)length <= limits->bulk_bytes_max, 1)) {
-                p->bulk_length = length;
-                p->position += header;
+    const size_t bulk_bytes_max = limits->bulk_bytes_max;
+    size_t position = p->position, read = p->arguments_read;
+    int64_t length = p->bulk_length;
+    enum resp_result result = RESP_COMMAND;
+    while (read < p->arguments_expected) {
+        if (length < 0) {
+            size_t header = quick_header(bytes + position, len - position, '$', &length);
+            if (__builtin_expect(header && (size_t)length <= bulk_bytes_max, 1)) {
+                position += header;
             } else {
-                enum resp_result result = parse_bulk_header(p, bytes, len, limits);
+                p->position = position;
+                p->bulk_length = -1;
+                result = parse_bulk_header(p, bytes, len, limits);
+                position = p->position;
+                length = p->bulk_length;
                 if (result != RESP_COMMAND)
-                    return result;
+                    break;
             }
         }
-        size_t length = (size_t)p->bulk_length;
         /* The length may be near SIZE_MAX if the limit allows it. */
-        if (len - p->position < 2 || len - p->position - 2 < length)
-            return need(p, p->position + length + 2);
-        push_argument(p, bytes + p->position, length);
-        p->position += length + 2;
-        p->bulk_length = -1;
+        if (len - position < 2 || len - position - 2 < (size_t)length) {
+            result = need(p, position + (size_t)length + 2);
+            break;
+        }
+        if (__builtin_expect(read == p->argv_capacity, 0))
+            grow_argv(p);
+        p->argv[read++] = slice_make(bytes + position, (size_t)length);
+        position += (size_t)length + 2;
+        length = -1;
     }
-    return complete(p, p->arguments_read, p->position);
+    p->position = position;
+    p->arguments_read = read;
+    p->bulk_length = length;
+    return result == RESP_COMMAND ? complete(p, read, position) : result;
 }
 
 /* --- inline lines ------------------------------------------------------------ */

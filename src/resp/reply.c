@@ -10,16 +10,21 @@
 enum { HEADER_MAX = 1 + INT64_TEXT_MAX + 2 };
 
 /* Writes the header at the given place, which has HEADER_MAX bytes of room.
- * Below 100, which most are, without a division by a variable. */
+ * Most values are below a thousand. */
 static inline size_t write_header(char *at, char type, int64_t value)
 {
     size_t length = 1;
     at[0] = type;
     if (__builtin_expect((uint64_t)value < 10, 1)) {
         at[length++] = (char)('0' + value);
-    } else if ((uint64_t)value < 100) {
-        at[length++] = (char)('0' + value / 10);
-        at[length++] = (char)('0' + value % 10);
+    } else if ((uint64_t)value < 1000) {
+        unsigned small = (unsigned)value;
+        if (small >= 100) {
+            at[length++] = (char)('0' + small / 100);
+            small %= 100;
+        }
+        at[length++] = (char)('0' + small / 10);
+        at[length++] = (char)('0' + small % 10);
     } else {
         length += int64_to_text(value, at + 1);
     }
