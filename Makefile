@@ -100,6 +100,7 @@ archives: $(ARCHIVES)
 
 # --- simulator ------------------------------------------------------------------
 SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/sim/*.c))
+SIM_OBJECTS += $(OUT)/src/replica/proposer.o $(OUT)/src/replica/batch_code.o
 $(OUT)/tests/sim/simulate: $(SIM_OBJECTS) $(OUT)/libconsensus.a $(OUT)/libbase.a
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "data_model.h"
+#include "replica/proposer.h"
 #include "verdict.h"
 
 struct session {
@@ -19,6 +20,7 @@ struct session {
     uint32_t in_empty_batch; /* commands in own batches without writes, not out yet */
     uint64_t known_value[DATA_KEYS]; /* what it last saw, to make some CAS succeed */
     uint64_t held_stamp; /* owner's mark: nothing more of this session in the batch being made */
+    struct proposer_client client;
     uint8_t node;
     bool is_gone;
 };

@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "base/random.h"
-
-enum { BATCH_HEADER = 8 };
+#include "replica/batch_code.h"
 
 struct data_value data_apply(struct data_value *value, uint8_t operation, uint64_t argument, uint64_t expected)
 {
@@ -44,34 +43,65 @@ uint64_t data_digest(const struct data_store *store)
     return digest;
 }
 
-const struct data_write *data_writes(const struct batch *batch, size_t *count)
+struct data_cursor data_writes(const struct batch *batch)
 {
-    *count = 0;
-    if (batch->size < BATCH_HEADER)
-        return NULL;
-    uint64_t stated;
-    memcpy(&stated, batch->bytes, sizeof stated);
-    size_t present = (batch->size - BATCH_HEADER) / sizeof(struct data_write);
-    *count = stated < present ? (size_t)stated : present;
-    return *count ? (const struct data_write *)(const void *)(batch->bytes + BATCH_HEADER) : NULL;
+    return (struct data_cursor){batch->bytes, batch->bytes + batch->size};
+}
+
+bool data_next_write(struct data_cursor *cursor, struct data_write *write)
+{
+    while (cursor->at && cursor->at < cursor->end) {
+        uint64_t size, db, count, length;
+        const char *at = varint_read(cursor->at, cursor->end, &size);
+        if (!at || size > (uint64_t)(cursor->end - at))
+            return false;
+        const char *next = at + size;
+        at = varint_read(at, next, &db);
+        at = at ? varint_read(at, next, &count) : NULL;
+        at = at ? varint_read(at, next, &length) : NULL;
+        if (!at || length > (uint64_t)(next - at))
+            return false;
+        cursor->at = next;
+        if (length != sizeof *write)
+            continue;
+        memcpy(write, at, sizeof *write);
+        return true;
+    }
+    return false;
+}
+
+/* One command: database 0, one argument. */
+static size_t command_body(size_t length)
+{
+    return 2 + varint_size(length) + length;
+}
+
+static char *command_write(char *at, size_t length)
+{
+    at = varint_write(at, command_body(length));
+    at = varint_write(at, 0);
+    at = varint_write(at, 1);
+    return varint_write(at, length);
+}
+
+static size_t command_size(size_t length)
+{
+    return varint_size(command_body(length)) + command_body(length);
 }
 
 struct batch *data_batch_create(const struct data_write *writes, size_t count, size_t filler)
 {
-    if (count == 0 && filler == 0) {
-        struct batch *empty = batch_create(0);
-        empty->clock_ms = 0;
-        empty->previous_lap = RABIA_NO_LAP;
-        return empty;
+    if (filler == sizeof *writes)
+        filler++;
+    struct batch *batch = batch_create(count * command_size(sizeof *writes) + (filler ? command_size(filler) : 0));
+    char *at = batch->bytes;
+    for (size_t i = 0; i < count; i++) {
+        at = command_write(at, sizeof *writes);
+        memcpy(at, &writes[i], sizeof *writes);
+        at += sizeof *writes;
     }
-    struct batch *batch = batch_create(BATCH_HEADER + count * sizeof *writes + filler);
-    uint64_t stated = count;
-    memcpy(batch->bytes, &stated, sizeof stated);
-    if (count)
-        memcpy(batch->bytes + BATCH_HEADER, writes, count * sizeof *writes);
-    memset(batch->bytes + BATCH_HEADER + count * sizeof *writes, 'x', filler);
-    batch->clock_ms = 0;
-    batch->previous_lap = RABIA_NO_LAP;
+    if (filler)
+        memset(command_write(at, filler), 'x', filler);
     return batch;
 }
 

@@ -3,7 +3,9 @@
  * histories use.
  *
  * Key k is a register, a counter or a list by k % 3.  Every write is in a
- * batch's bytes as one struct data_write; reads have no text. */
+ * batch's bytes as one command in the form of replica/batch_code.h, whose only
+ * argument is a struct data_write; reads have no text.  A command with an
+ * argument of another size is filler. */
 #ifndef SIM_DATA_MODEL_H
 #define SIM_DATA_MODEL_H
 
@@ -46,9 +48,13 @@ struct data_store {
 };
 uint64_t data_digest(const struct data_store *store);
 
-/* A batch's bytes: a count, so many writes, filler.  NULL and 0 if there are
- * none; *count is bounded by the bytes really present. */
-const struct data_write *data_writes(const struct batch *batch, size_t *count);
+/* Goes through a batch's writes in their order. */
+struct data_cursor {
+    const char *at, *end;
+};
+struct data_cursor data_writes(const struct batch *batch);
+/* False at the end, or where the bytes make no sense. */
+bool data_next_write(struct data_cursor *cursor, struct data_write *write);
 /* A batch with the writes given and filler bytes behind them; empty if there
  * are none of either. */
 struct batch *data_batch_create(const struct data_write *writes, size_t count, size_t filler);

@@ -208,13 +208,14 @@ static void answer_read(struct node *node, struct command *command)
 
 /* The batch's writes come from its bytes; an owner weaves its own commands'
  * reads in where they stood. */
-static void apply_batch(struct node *node, const struct batch *batch, const struct own_batch *own)
+static void apply_batch(struct node *node, const struct batch *batch, const struct own_slot *own)
 {
     if (batch->clock_ms > node->store.logical_ms)
         node->store.logical_ms = batch->clock_ms;
-    size_t count, next = 0;
-    const struct data_write *writes = data_writes(batch, &count);
-    for (size_t i = 0; i < count; i++) {
+    size_t next = 0;
+    struct data_cursor cursor = data_writes(batch);
+    struct data_write write;
+    while (data_next_write(&cursor, &write)) {
         struct command *command = NULL;
         for (; own && next < own->count && !command; next++) {
             if (command_is_read(own->commands[next]))
@@ -222,13 +223,13 @@ static void apply_batch(struct node *node, const struct batch *batch, const stru
             else
                 command = own->commands[next];
         }
-        apply_write(node, &writes[i], command);
+        apply_write(node, &write, command);
     }
     for (; own && next < own->count; next++)
         answer_read(node, own->commands[next]);
 }
 
-static void acknowledge(struct node *node, const struct own_batch *own)
+static void acknowledge(struct node *node, const struct own_slot *own)
 {
     for (size_t i = 0; i < own->count; i++)
         if (!command_is_read(own->commands[i]) && own->commands[i]->answered != UINT64_MAX)
@@ -242,7 +243,7 @@ static void apply_one(struct node *node, const struct rabia_decided *decided)
                                                    .lap = decided->lap, .lane = decided->lane,
                                                    .value = decided->batch != NULL, .detail = decided->is_void});
     wire_decided(&world->wire, node->self, decided);
-    struct own_batch own = {0};
+    struct own_slot own = {0};
     bool is_own = decided->lane == node->self;
     if (is_own && !owner_out(&node->owner, decided, &own))
         return;
@@ -380,7 +381,7 @@ static void handle(struct node *node, struct agenda_item *item)
         send_frame(node, item->peer);
         break;
     case AGENDA_COMMAND:
-        owner_add(&node->owner, item->payload);
+        owner_add(&node->owner, item->payload, node->world->now_us);
         break;
     case AGENDA_LINK_UP:
         step(node, &(struct rabia_event){.kind = RABIA_EVENT_LINK_UP, .peer = item->peer});
@@ -397,6 +398,17 @@ static void handle(struct node *node, struct agenda_item *item)
     }
 }
 
+static void wake_at(struct node *node, uint64_t at_us)
+{
+    if (at_us >= node->wake_us)
+        return;
+    if (at_us < node->world->now_us)
+        at_us = node->world->now_us;
+    node->wake_us = at_us;
+    agenda_add(&node->world->agenda, (struct agenda_item){.at_us = at_us, .kind = AGENDA_WAKE, .node = node->self,
+                                                          .stamp = at_us});
+}
+
 static void propose(struct node *node)
 {
     struct world *world = node->world;
@@ -405,21 +417,15 @@ static void propose(struct node *node)
                            random_unit(&world->process_random) < world->plan.clock_only_share / 10;
         if (!owner_has_work(&node->owner) && !wants_clock)
             return;
-        struct batch *batch = owner_make(&node->owner, &world->process_random, node_wall_ms(node), wants_clock);
-        if (!batch)
+        struct batch *batch = owner_make(&node->owner, &world->process_random, node_wall_ms(node), wants_clock,
+                                         world->now_us);
+        if (!batch) {
+            wake_at(node, owner_deadline_us(&node->owner, world->now_us));
             return;
+        }
         step(node, &(struct rabia_event){.kind = RABIA_EVENT_PROPOSE, .batch = batch});
         batch_release(batch);
     }
-}
-
-static void wake_at(struct node *node, uint64_t at_us)
-{
-    if (at_us >= node->wake_us)
-        return;
-    node->wake_us = at_us;
-    agenda_add(&node->world->agenda, (struct agenda_item){.at_us = at_us, .kind = AGENDA_WAKE, .node = node->self,
-                                                          .stamp = at_us});
 }
 
 /* One pass: as many events as there is time for, then proposals and frames. */

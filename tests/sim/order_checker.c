@@ -92,10 +92,10 @@ static void extend(struct order_checker *order, uint8_t replica, const struct ra
     order->log[order->count++] = (struct order_entry){.lap = decided->lap, .lane = decided->lane,
                                                       .is_void = decided->is_void, .digest = digest,
                                                       .hash = data_batch_hash(decided->batch)};
-    size_t count;
-    const struct data_write *writes = decided->is_void ? NULL : data_writes(decided->batch, &count);
-    for (size_t i = 0; writes && i < count; i++)
-        count_command(order, &writes[i]);
+    struct data_cursor cursor = data_writes(decided->batch);
+    struct data_write write;
+    while (!decided->is_void && data_next_write(&cursor, &write))
+        count_command(order, &write);
 }
 
 static void compare(struct order_checker *order, uint8_t replica, const struct order_entry *entry,

@@ -12,6 +12,12 @@ void owner_init(struct owner *owner, const struct plan *plan, struct verdict *ve
     memset(owner, 0, sizeof *owner);
     owner->plan = plan;
     owner->verdict = verdict;
+    struct proposer_options options = {.batch_bytes_max = plan->batch_bytes_max,
+                                       .batch_ops_max = plan->batch_commands_max,
+                                       .wait_us = (uint64_t)1 << 60,
+                                       .spread_us = plan->spread_us,
+                                       .spread_bytes = plan->spread_us ? 200 : 0};
+    proposer_init(&owner->proposer, &options);
 }
 
 void owner_deinit(struct owner *owner)
@@ -21,6 +27,7 @@ void owner_deinit(struct owner *owner)
     mem_free(owner->in_flight);
     mem_free(owner->pending.items);
     mem_free(owner->again.items);
+    proposer_deinit(&owner->proposer);
 }
 
 static void queue_push(struct command_queue *queue, struct command *command)
@@ -32,13 +39,29 @@ static void queue_push(struct command_queue *queue, struct command *command)
     queue->items[queue->count++] = command;
 }
 
-void owner_add(struct owner *owner, struct command *command)
+static struct data_write text_of(const struct command *c)
 {
-    queue_push(&owner->pending, command);
+    return (struct data_write){.command = c->number, .argument = c->argument, .expected = c->expected,
+                               .session = c->session->number, .number = c->session_number,
+                               .operation = c->operation, .key = c->key};
+}
+
+void owner_add(struct owner *owner, struct command *command, uint64_t now_us)
+{
+    if (!owner->plan->uses_proposer) {
+        queue_push(&owner->pending, command);
+        return;
+    }
+    struct data_write write = text_of(command);
+    struct slice text = slice_make(&write, sizeof write);
+    proposer_add(&owner->proposer, &command->session->client, command, !command_is_read(command),
+                 command->number % 16 == 0, 0, 1, &text, now_us);
 }
 
 bool owner_has_work(const struct owner *owner)
 {
+    if (owner->plan->uses_proposer)
+        return owner->proposer.waiting_count > 0;
     return owner->pending.count > 0 || owner->again.count > 0;
 }
 
@@ -93,16 +116,36 @@ static void push_in_flight(struct owner *owner, struct command **taken, size_t c
         owner->in_flight_capacity = owner->in_flight_capacity ? owner->in_flight_capacity * 2 : 16;
         owner->in_flight = mem_realloc(owner->in_flight, owner->in_flight_capacity * sizeof *owner->in_flight);
     }
-    struct own_batch *own = &owner->in_flight[owner->in_flight_end++];
-    *own = (struct own_batch){.lap = RABIA_NO_LAP, .count = count, .is_empty = is_empty};
+    struct own_slot *own = &owner->in_flight[owner->in_flight_end++];
+    *own = (struct own_slot){.lap = RABIA_NO_LAP, .count = count, .is_empty = is_empty};
     own->commands = mem_alloc((count + 1) * sizeof(struct command *));
-    memcpy(own->commands, taken, count * sizeof(struct command *));
+    if (count)
+        memcpy(own->commands, taken, count * sizeof(struct command *));
     for (size_t i = 0; i < count; i++)
         taken[i]->session->in_empty_batch += is_empty;
 }
 
-struct batch *owner_make(struct owner *owner, struct random *random, uint64_t wall_ms, bool wants_clock_only)
+static struct batch *take_from_proposer(struct owner *owner, uint64_t wall_ms, bool wants_clock_only, uint64_t now_us)
 {
+    if (wants_clock_only)
+        proposer_add_clock(&owner->proposer, now_us);
+    struct batch *batch = proposer_take(&owner->proposer, (uint64_t)((int64_t)wall_ms - owner->clock_correction_ms),
+                                        now_us);
+    if (batch)
+        push_in_flight(owner, NULL, 0, batch_is_empty(batch));
+    return batch;
+}
+
+uint64_t owner_deadline_us(const struct owner *owner, uint64_t now_us)
+{
+    return owner->plan->uses_proposer ? proposer_deadline(&owner->proposer, now_us) : UINT64_MAX;
+}
+
+struct batch *owner_make(struct owner *owner, struct random *random, uint64_t wall_ms, bool wants_clock_only,
+                         uint64_t now_us)
+{
+    if (owner->plan->uses_proposer)
+        return take_from_proposer(owner, wall_ms, wants_clock_only, now_us);
     end_drain(owner);
     if (owner->is_draining || owner->in_flight_end - owner->in_flight_head >= owner->plan->in_flight_max)
         return NULL;
@@ -114,10 +157,7 @@ struct batch *owner_make(struct owner *owner, struct random *random, uint64_t wa
     for (size_t i = 0; i < count; i++) {
         const struct command *c = taken[i];
         if (!command_is_read(c))
-            writes[write_count++] = (struct data_write){.command = c->number, .argument = c->argument,
-                                                        .expected = c->expected, .session = c->session->number,
-                                                        .number = c->session_number, .operation = c->operation,
-                                                        .key = c->key};
+            writes[write_count++] = text_of(c);
     }
     size_t filler = write_count && random_unit(random) < owner->plan->filler_share
                         ? (size_t)random_below(random, owner->plan->filler_max) : 0;
@@ -131,12 +171,32 @@ struct batch *owner_make(struct owner *owner, struct random *random, uint64_t wa
 
 void owner_proposed(struct owner *owner, uint64_t lap, uint64_t now_us)
 {
-    struct own_batch *own = &owner->in_flight[owner->in_flight_end - 1];
+    struct own_slot *own = &owner->in_flight[owner->in_flight_end - 1];
     own->lap = lap;
     own->proposed_us = now_us;
+    if (owner->plan->uses_proposer)
+        proposer_sent(&owner->proposer, lap, now_us);
 }
 
-bool owner_out(struct owner *owner, const struct rabia_decided *decided, struct own_batch *own)
+/* What the proposer wants answered becomes the slot's commands. */
+static void ask_proposer(struct owner *owner, const struct rabia_decided *decided, struct own_slot *own)
+{
+    struct own_batch *batch = proposer_decided(&owner->proposer, decided);
+    bool has_failed = !decided->batch || decided->is_void;
+    if (has_failed != !batch)
+        verdict_fail(owner->verdict, "P2: the proposer takes own lap %" PRIu64 " of lane %u for what it is not",
+                     decided->lap, decided->lane);
+    if (!batch)
+        return;
+    own->commands = mem_realloc(own->commands, (batch->op_count + 1) * sizeof(struct command *));
+    for (size_t i = 0; i < batch->op_count; i++)
+        if (batch->ops[i].row)
+            own->commands[own->count++] = (struct command *)(uintptr_t)batch->ops[i].row;
+    proposer_applied(&owner->proposer, batch);
+    proposer_check(&owner->proposer);
+}
+
+bool owner_out(struct owner *owner, const struct rabia_decided *decided, struct own_slot *own)
 {
     if (owner->in_flight_head == owner->in_flight_end || owner->in_flight[owner->in_flight_head].lap != decided->lap) {
         verdict_fail(owner->verdict, "P1: own lap %" PRIu64 " of lane %u comes out unasked or out of turn", decided->lap,
@@ -144,6 +204,10 @@ bool owner_out(struct owner *owner, const struct rabia_decided *decided, struct 
         return false;
     }
     *own = owner->in_flight[owner->in_flight_head++];
+    if (owner->plan->uses_proposer) {
+        ask_proposer(owner, decided, own);
+        return true;
+    }
     bool has_failed = !decided->batch || decided->is_void;
     owner->is_draining |= has_failed;
     for (size_t i = 0; i < own->count; i++) {

@@ -155,6 +155,9 @@ void plan_draw(struct plan *plan, const struct plan_options *options)
         draw_economy(plan, &random);
     limit_load(plan);
     plan->progress_us = progress_bound(plan);
+    plan->uses_proposer = options->owner < 0 ? chance(&random, 0.5) : options->owner > 0;
+    plan->batch_bytes_max = (size_t)PICK(&random, 1, 200, 1 << 20);
+    plan->spread_us = plan->profile == PLAN_CHAOS ? PICK(&random, 0, 0, 200, 1000) : 0;
     plan->check_every = options->checks_every_step ? 1 : (uint32_t)PICK(&random, 499, 997, 1999);
 }
 
@@ -177,9 +180,9 @@ void plan_print(const struct plan *plan, FILE *file)
             PRIu64 " us\n", plan->delay_us, plan->jitter_us, plan->tail, plan->loss, plan->loss_after_heal,
             plan->duplicate, plan->is_fifo ? ", fifo" : "", plan->tells_links ? ", tells links" : "",
             plan->shares_batches ? ", shares batches" : "", plan->lazy_us);
-    fprintf(file, "  load: %u clients, pipeline %u, think %" PRIu64 " us, reads %.2f, batch %u, in flight %u\n",
+    fprintf(file, "  load: %u clients, pipeline %u, think %" PRIu64 " us, reads %.2f, batch %u, in flight %u, made by the %s\n",
             plan->clients, plan->pipeline, plan->think_us, plan->read_share, plan->batch_commands_max,
-            plan->in_flight_max);
+            plan->in_flight_max, plan->uses_proposer ? "proposer" : "model");
     fprintf(file, "  core: forfeit %" PRIu64 "..%" PRIu64 " us, ask %" PRIu64 " us, heartbeat %" PRIu64
             " us, skip ahead %u, history %zu, answer %zu, first lap %" PRIu64 "\n", o->forfeit_floor_us,
             o->forfeit_ceiling_us, o->ask_interval_us, o->heartbeat_us, o->skip_ahead_max, o->history_bytes_max,

@@ -30,6 +30,7 @@ struct plan_options {
     int members;        /* 0: by seed */
     int profile;        /* -1: by seed */
     int flush;          /* -1: by seed, else flush_before_send */
+    int owner;          /* -1: by seed, 0 the model, 1 the proposer */
     bool checks_every_step;
     bool is_verbose;
 };
@@ -52,6 +53,9 @@ struct plan {
     bool gives_flushed; /* FLUSHED comes although nothing waits for it */
     uint64_t flush_min_us, flush_max_us;
 
+    bool uses_proposer; /* replica/proposer.h makes the batches, else the model of owner.h */
+    size_t batch_bytes_max;
+    uint64_t spread_us;
     uint32_t clients, pipeline, batch_commands_max, in_flight_max;
     uint64_t think_us;
     double read_share, clock_only_share, filler_share;

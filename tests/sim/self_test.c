@@ -529,7 +529,7 @@ static void story_of_turns(void)
     struct owner owner;
     owner_init(&owner, &plan, &verdict);
     struct rabia_decided decided = {.lap = 3};
-    struct own_batch own;
+    struct own_slot own;
     owner_out(&owner, &decided, &own);
     expect("an own slot nobody proposed", &verdict, "P1");
     owner_deinit(&owner);
@@ -541,7 +541,7 @@ static void story_of_turns(void)
 static void story_of_repetition(void)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct plan_options options = {.seed = seed, .profile = -1, .flush = -1};
+        struct plan_options options = {.seed = seed, .profile = -1, .flush = -1, .owner = -1};
         struct run_result first, second;
         cluster_run(&options, NULL, &first);
         cluster_run(&options, NULL, &second);

@@ -1,7 +1,7 @@
 /* simulate: runs whole clusters from seeds and judges them.
  *
  *   simulate [--seed first] [--seeds count] [--members n] [--profile p]
- *            [--flush 0|1] [--check-every-step] [--verbose] [--stats]
+ *            [--flush 0|1] [--owner model|proposer] [--check-every-step] [--verbose] [--stats]
  *            [--keep-going] [--file seeds.txt] [--self-test]
  *
  * Exit status: 0 all is well, 1 a run failed (its seed, plan and last events
@@ -78,7 +78,7 @@ static void run_one(const struct arguments *arguments, const struct plan_options
                result.needed_snapshot ? ", needed a snapshot" : "");
     if (result.verdict.has_failed)
         printf("again: simulate --seed %" PRIu64 "%s --verbose\n", options->seed,
-               options->members || options->profile >= 0 || options->flush >= 0 ? " (and the same options)" : "");
+               options->members || options->profile >= 0 || options->flush >= 0 || options->owner >= 0 ? " (and the same options)" : "");
 }
 
 static bool parse(int count, char **words, struct arguments *arguments);
@@ -135,11 +135,12 @@ static int profile_of(const char *name)
 
 static bool parse(int count, char **words, struct arguments *arguments)
 {
-    enum { SEED = 256, SEEDS, MEMBERS, PROFILE, FLUSH, EVERY, VERBOSE, STATS, KEEP, FROM_FILE, SELF_TEST };
+    enum { SEED = 256, SEEDS, MEMBERS, PROFILE, FLUSH, OWNER, EVERY, VERBOSE, STATS, KEEP, FROM_FILE, SELF_TEST };
     static const struct option options[] = {
         {"seed", required_argument, NULL, SEED},       {"seeds", required_argument, NULL, SEEDS},
         {"members", required_argument, NULL, MEMBERS}, {"profile", required_argument, NULL, PROFILE},
-        {"flush", required_argument, NULL, FLUSH},     {"check-every-step", no_argument, NULL, EVERY},
+        {"flush", required_argument, NULL, FLUSH},     {"owner", required_argument, NULL, OWNER},
+        {"check-every-step", no_argument, NULL, EVERY},
         {"verbose", no_argument, NULL, VERBOSE},       {"stats", no_argument, NULL, STATS},
         {"keep-going", no_argument, NULL, KEEP},       {"file", required_argument, NULL, FROM_FILE},
         {"self-test", no_argument, NULL, SELF_TEST},   {NULL, 0, NULL, 0},
@@ -152,6 +153,7 @@ static bool parse(int count, char **words, struct arguments *arguments)
         case MEMBERS: arguments->run.members = atoi(optarg); break;
         case PROFILE: arguments->run.profile = profile_of(optarg); break;
         case FLUSH: arguments->run.flush = atoi(optarg); break;
+        case OWNER: arguments->run.owner = strcmp(optarg, "proposer") == 0; break;
         case EVERY: arguments->run.checks_every_step = true; break;
         case VERBOSE: arguments->run.is_verbose = true; break;
         case STATS: arguments->shows_stats = true; break;
@@ -166,9 +168,9 @@ static bool parse(int count, char **words, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.run = {.seed = 1, .profile = -1, .flush = -1}, .seeds = 1};
+    struct arguments arguments = {.run = {.seed = 1, .profile = -1, .flush = -1, .owner = -1}, .seeds = 1};
     if (!parse(argc, argv, &arguments)) {
-        fprintf(stderr, "usage: simulate [--seed first] [--seeds count] [--members n] [--flush 0|1]\n"
+        fprintf(stderr, "usage: simulate [--seed first] [--seeds count] [--members n] [--flush 0|1] [--owner model|proposer]\n"
                         "                [--profile chaos|economy-one|economy-all] [--check-every-step] [--verbose]\n"
                         "                [--stats] [--keep-going] [--file seeds.txt] [--self-test]\n");
         return 2;
