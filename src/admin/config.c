@@ -376,12 +376,15 @@ const char *config_conflict(const struct config *c)
 
 /* --- CONFIG GET and SET -------------------------------------------------- */
 
-static bool matches(const struct config_row *row, const struct slice *patterns, int count)
+/* Under which name a row is shown: its own, or as a pattern without wildcards
+ * spells it.  ptr NULL if no pattern matches. */
+static struct slice shown_name(const struct config_row *row, const struct slice *patterns, int count)
 {
+    struct slice name = slice_from(row->name);
     for (int i = 0; i < count; i++)
-        if (slice_glob(patterns[i], slice_from(row->name), true))
-            return true;
-    return false;
+        if (slice_glob(patterns[i], name, true))
+            return slice_equal_nocase(patterns[i], name) ? patterns[i] : name;
+    return (struct slice){NULL, 0};
 }
 
 void config_get(const struct config *c, const struct slice *patterns, int pattern_count, config_visit_fn *visit,
@@ -390,11 +393,12 @@ void config_get(const struct config *c, const struct slice *patterns, int patter
     struct buf value;
     buf_init(&value);
     for (size_t i = 0; i < config_row_count; i++) {
-        if (!matches(&config_rows[i], patterns, pattern_count))
+        struct slice name = shown_name(&config_rows[i], patterns, pattern_count);
+        if (!name.ptr)
             continue;
         buf_clear(&value);
         config_print_row(c, &config_rows[i], &value);
-        visit(context, config_rows[i].name, buf_slice(&value));
+        visit(context, name, buf_slice(&value));
     }
     buf_deinit(&value);
 }

@@ -133,11 +133,11 @@ bool config_load_arguments(struct config *c, int argc, char *const *argv,
 
 /* --- at run time --------------------------------------------------------- */
 
-/* name is static; value lives for the call. */
-typedef void config_visit_fn(void *context, const char *name, struct slice value);
+/* Both live for the call. */
+typedef void config_visit_fn(void *context, struct slice name, struct slice value);
 
 /* Each option that matches one of the patterns (case ignored), once, in the
- * table's order.  Cost: options times patterns. */
+ * table's order; one named outright is shown as it was spelled.  Cost: options times patterns. */
 void config_get(const struct config *c, const struct slice *patterns, int pattern_count, config_visit_fn *visit,
                 void *context);
 

@@ -400,10 +400,8 @@ static void pause_command(struct call *c)
         reply_error(c->reply, "ERR timeout is negative");
         return;
     }
-    if (__builtin_add_overflow(loop_wall_ms(server->loop), timeout_ms, &until_ms)) {
-        reply_error(c->reply, "ERR timeout is out of range");
-        return;
-    }
+    if (__builtin_add_overflow(loop_wall_ms(server->loop), timeout_ms, &until_ms))
+        until_ms = INT64_MAX;
     server_pause(server, until_ms, is_for_writes_only);
     reply_ok(c->reply);
 }

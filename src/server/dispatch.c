@@ -257,6 +257,7 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
     const struct command *row = call->command;
     if (!row)
         return answer_unknown(s, call);
+    s->last_command = row;
     const char *refusal = refusal_of(s, row);
     if (refusal)
         return answer_error(s, row, refusal);
@@ -265,10 +266,8 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
     bool is_here = row->route == ROUTE_LOCAL || replica_is_lone(s->server->replica) ||
                    (s->is_readonly && row->route == ROUTE_READ && s->pending == 0);
     enum outcome outcome = is_here ? run_here(s, run, index) : hand_over(s, call);
-    if (outcome == HANDLED) {
-        s->last_command = row;
+    if (outcome == HANDLED)
         s->commands++;
-    }
     return outcome;
 }
 

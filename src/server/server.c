@@ -129,6 +129,7 @@ bool server_abort_shutdown(struct server *server)
 void server_stop(struct server *server)
 {
     timer_cancel(&server->cron_timer);
+    loop_set_pass_end(server->loop, NULL, NULL); /* the last pass comes when the replica is gone */
     LIST_FOR_EACH(&server->sessions, struct session, link, s) {
         session_kill(s, NULL);
     }

@@ -77,10 +77,10 @@ struct get_reply {
     size_t count;
 };
 
-static void reply_option(void *context, const char *name, struct slice value)
+static void reply_option(void *context, struct slice name, struct slice value)
 {
     struct get_reply *get = context;
-    reply_bulk_text(get->reply, name);
+    reply_bulk(get->reply, name);
     reply_bulk(get->reply, value);
     get->count++;
 }

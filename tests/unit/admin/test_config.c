@@ -304,9 +304,9 @@ static void test_set_many(void **state)
     config_free(c);
 }
 
-static void collect(void *context, const char *name, struct slice value)
+static void collect(void *context, struct slice name, struct slice value)
 {
-    buf_printf(context, "%s=%.*s;", name, (int)value.len, value.ptr ? value.ptr : "");
+    buf_printf(context, "%.*s=%.*s;", (int)name.len, name.ptr, (int)value.len, value.ptr ? value.ptr : "");
 }
 
 static void test_get(void **state)
@@ -318,7 +318,7 @@ static void test_get(void **state)
     struct slice patterns[] = {SLICE_LITERAL("PORT"), SLICE_LITERAL("po?t"), SLICE_LITERAL("max*"), SLICE_LITERAL("no")};
     config_get(c, patterns, 4, collect, &out);
     buf_append(&out, "", 1);
-    assert_string_equal(buf_head(&out), "port=6379;maxclients=10000;maxmemory=0;maxmemory-policy=noeviction;");
+    assert_string_equal(buf_head(&out), "PORT=6379;maxclients=10000;maxmemory=0;maxmemory-policy=noeviction;");
     buf_deinit(&out);
     config_free(c);
 }
