@@ -3,7 +3,7 @@
 
     oracle_compare.py SHELL [--seed N] [--count N]
 
-SHELL is call_shell.c, built.  Three parts: COMMAND INFO of every command of
+SHELL is test_oracle.c, built: our side.  Three parts: COMMAND INFO of every command of
 our table, byte for byte; a script of edge cases; random calls.  Compared are
 replies in RESP2 and RESP3, keyspace events in their order, and how many
 changes were counted.  Prints the seed; exits 1 at the first difference.
@@ -96,7 +96,7 @@ class Oracle:
 
 class Shell:
     def __init__(self, path):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([path, "--shell"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.changes = 0
 
     def call(self, db, protocol, arguments, now_ms=None):
