@@ -237,6 +237,7 @@ static bool read_share(struct stream *stream, int *error)
         char *room = buf_reserve(&stream->in, room_wanted(stream));
         size_t asked = buf_room(&stream->in) < budget ? buf_room(&stream->in) : budget;
         ssize_t got = recv(stream->fd, room, asked, 0);
+        stream->loop->figures.reads++;
         if (got < 0) {
             *error = errno;
             return errno == EAGAIN || errno == EINTR;
@@ -245,7 +246,6 @@ static bool read_share(struct stream *stream, int *error)
             *error = 0;
             return false;
         }
-        stream->loop->figures.reads++;
         stream->loop->figures.bytes_in += (uint64_t)got;
         stream->bytes_in += (uint64_t)got;
         buf_extend(&stream->in, (size_t)got);

@@ -160,11 +160,11 @@ static enum progress write_share(struct stream *stream)
             return PROGRESS_DONE;
         size_t asked;
         ssize_t sent = send_once(stream, &asked);
+        stream->loop->figures.writes++;
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
             return errno == EAGAIN ? PROGRESS_BLOCKED : PROGRESS_FAILED;
-        stream->loop->figures.writes++;
         stream->loop->figures.bytes_out += (uint64_t)sent;
         stream->bytes_out += (uint64_t)sent;
         consume(stream, (size_t)sent);

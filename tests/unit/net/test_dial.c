@@ -328,6 +328,37 @@ static void cancelling(void **state)
     scene_deinit(&scene);
 }
 
+static void cancel_when_answered(void *context)
+{
+    struct scene *scene = context;
+    if (scene->caller.replies == 2 && scene->caller.dial) {
+        dial_cancel(scene->caller.dial);
+        scene->caller.dial = NULL;
+    }
+}
+
+/* Cancelled in the pass of the last reply, by a timer that runs between the reply and the
+ * report: the connection already taken over is closed. */
+static void cancelling_at_the_last_moment(void **state)
+{
+    (void)state;
+    const char *script[] = {"+OK\r\n", "+OK\r\n", NULL};
+    struct scene scene;
+    scene_init(&scene, script);
+    dial_stub(&scene);
+    struct timer timer;
+    timer_init(&timer, scene.loop, cancel_when_answered, &scene);
+    for (int i = 0; i < PASSES_MAX && !scene.stub.closes; i++) {
+        timer_set(&timer, loop_now_us(scene.loop));
+        loop_pass(scene.loop, false);
+    }
+    timer_cancel(&timer);
+    assert_int_equal(scene.stub.closes, 1);
+    assert_int_equal(scene.caller.replies, 2);
+    assert_int_equal(scene.caller.dones, 0);
+    scene_deinit(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +367,7 @@ int main(void)
         cmocka_unit_test(unwanted_reply),  cmocka_unit_test(peer_closes),
         cmocka_unit_test(bytes_behind_the_last_reply),
         cmocka_unit_test(timeouts),        cmocka_unit_test(cancelling),
+        cmocka_unit_test(cancelling_at_the_last_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,6 +236,7 @@ static void expectations(void **state)
     struct pair pair;
     pair_init(&pair, true);
     enum { LARGE = 3 * 1000 * 1000 };
+    size_t idle = stream_memory(pair.b.stream);
     stream_expect(pair.b.stream, (size_t)1 << 29);
     say(&pair.a, "x");
     for (int i = 0; i < 10; i++)
@@ -250,6 +251,7 @@ static void expectations(void **state)
     stream_mark_dirty(pair.a.stream);
     DRIVE_UNTIL(pair.loop, buf_size(&pair.b.received) == LARGE);
     assert_int_equal(pair.b.inputs, 1);
+    assert_int_equal(stream_memory(pair.b.stream), idle);
     say(&pair.a, "z");
     DRIVE_UNTIL(pair.loop, pair.b.inputs == 2);
     pair_deinit(&pair);

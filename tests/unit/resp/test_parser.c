@@ -328,6 +328,31 @@ static void byte_by_byte(void **state)
     free(bytes);
 }
 
+/* What was looked at is not looked at again: the pages a long line has filled are made
+ * unreadable while more of it arrives. */
+static void scanned_bytes_are_left_alone(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096, PAGES = 15 };
+    static const char *const beginnings[] = {"aaaaa", "*1111", "*1\r\n$"};
+    for (size_t i = 0; i < 3; i++) {
+        struct guarded memory = guarded_create(PAGE * PAGES);
+        memset(memory.map, '1', PAGE * PAGES);
+        memcpy(memory.map, beginnings[i], 5);
+        struct resp_parser p;
+        resp_parser_init(&p);
+        for (size_t pages = 1; pages <= PAGES; pages++) {
+            assert_int_equal(resp_parse(&p, memory.map, pages * PAGE, &authenticated), RESP_MORE);
+            if (i < 2) /* a bulk's header is tried once more, at its first bytes */
+                assert_int_equal(mprotect(memory.map, pages * PAGE, PROT_NONE), 0);
+            else if (pages > 1)
+                assert_int_equal(mprotect(memory.map + PAGE, (pages - 1) * PAGE, PROT_NONE), 0);
+        }
+        resp_parser_deinit(&p);
+        guarded_free(&memory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +360,7 @@ int main(void)
         cmocka_unit_test(every_prefix),          cmocka_unit_test(strangers_get_little),
         cmocka_unit_test(long_lines),            cmocka_unit_test(claims_allocate_nothing),
         cmocka_unit_test(reset_gives_memory_back), cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(scanned_bytes_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
