@@ -65,8 +65,8 @@ static struct folded fold(struct slice name)
 
 static size_t home_of(const struct command_table *t, const struct folded *f)
 {
-    uint64_t hash = f->head * UINT64_C(0x9e3779b97f4a7c15) ^ f->tail * UINT64_C(0xc2b2ae3d27d4eb4f) ^ f->len;
-    return (size_t)((hash ^ hash >> 29) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (t->slot_count - 1);
+    uint64_t mixed = (f->head + f->tail * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return (size_t)(mixed >> 32) & (t->slot_count - 1);
 }
 
 static bool folded_equal(const struct folded *a, const struct folded *b)

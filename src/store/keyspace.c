@@ -569,6 +569,15 @@ struct entry *keyspace_set_int(struct keyspace *ks, int db, struct slice key, in
     return store_string(ks, db, key, &form, EXPIRE_KEEP);
 }
 
+void keyspace_edit_int(struct keyspace *ks, struct entry *e, int64_t value)
+{
+    struct string_form form = string_form_int(value);
+    CHECK(entry_encoding(e) == ENCODING_INT);
+    CHECK(!is_expired(ks, e));
+    struct entry *same = entry_overwrite(e, &form, false);
+    CHECK(same == e);
+}
+
 char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t size)
 {
     uint64_t hash = hash_of(ks, key);

@@ -137,6 +137,9 @@ struct entry *keyspace_set_text(struct keyspace *ks, int db, struct slice key, s
                                 int64_t expire_at);
 /* Sets an integer value, keeping the expiry. */
 struct entry *keyspace_set_int(struct keyspace *ks, int db, struct slice key, int64_t value);
+/* The same for an entry just found that holds an integer already: no lookup,
+ * and the entry stays where it is. */
+void keyspace_edit_int(struct keyspace *ks, struct entry *e, int64_t value);
 /* Makes the string value of key exactly size bytes, plain (ENCODING_RAW), the
  * old bytes kept, new ones zero, and returns them for writing; creates the key
  * if absent.  Growth is amortised.  The key must not hold another type.  The
