@@ -265,8 +265,9 @@ static struct reply *on_replica_begin(struct proposer_client *client, const stru
 static void settle(struct session *s)
 {
     CHECK(s->pending > 0);
-    s->pending--;
+    /* May close the session, over its output limit: what is pending keeps it. */
     session_reply_end(s);
+    s->pending--;
     if (s->pending == 0 && s->is_stalled) {
         s->is_stalled = false;
         session_resume(s);
