@@ -205,8 +205,30 @@ static void test_scan_of_a_table_at_rest(void **state)
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
         dict_scan(&d, strange[i], SIZE_MAX, see, NULL);
     assert_int_equal(dict_scan(&d, UINT64_C(1) << 52, 10, see, NULL), 0);
-    /* A whole scan in one call; empty buckets do not hold it up for ever. */
     assert_int_equal(dict_scan(&d, 0, COUNT + 1, see, NULL), 0);
+    dict_deinit(&d);
+    free(items);
+}
+
+/* With all items in one bucket, a step crosses at most ten empty buckets per
+ * item asked for. */
+static void test_scan_does_not_linger_in_empty_buckets(void **state)
+{
+    (void)state;
+    enum { COUNT = 2000, COUNT_ASKED = 3 };
+    struct item *items = make_items(COUNT, 8);
+    struct dict d;
+    dict_init(&d, hash_item, NULL);
+    for (size_t i = 0; i < COUNT; i++) {
+        items[i].hash >>= 16;
+        add(&d, &items[i]);
+    }
+    size_t steps = 0;
+    for (uint64_t cursor = 0; (cursor = dict_scan(&d, cursor, COUNT_ASKED, see, NULL)); steps++) {
+    }
+    assert_in_range(steps, dict_bucket_count(&d) / (10 * COUNT_ASKED), dict_bucket_count(&d));
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(items[i].seen, 1);
     dict_deinit(&d);
     free(items);
 }
@@ -340,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_colliding_items_chain),
         cmocka_unit_test(test_scan_sees_what_stays),
         cmocka_unit_test(test_scan_of_a_table_at_rest),
+        cmocka_unit_test(test_scan_does_not_linger_in_empty_buckets),
         cmocka_unit_test(test_walk_and_pick),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_load),

@@ -54,6 +54,10 @@ static void live_through(struct keyspace *ks, struct slice key, struct slice val
     keyspace_check(ks);
     expect_value_bytes(keyspace_find(ks, 0, key), value);
     assert_int_equal(entry_expire_at(keyspace_find(ks, 0, key)), 1000);
+    assert_memory_equal(keyspace_edit_string(ks, 0, key, value.len + 1), value.ptr, value.len);
+    keyspace_check(ks);
+    keyspace_set(ks, 0, key, value, EXPIRE_KEEP);
+    keyspace_check(ks);
 
     assert_true(keyspace_copy(ks, 0, key, 1, second));
     keyspace_check(ks);
@@ -261,6 +265,13 @@ static void test_arguments_may_lie_in_entries(void **state)
         e = keyspace_peek(ks, 1, slice_make(value.ptr, value.len - 3));
         assert_true(keyspace_delete(ks, 1, entry_key(e)));
         keyspace_check(ks);
+        /* A short part of a long string held apart replaces it. */
+        struct slice large = filled(200000, 'L');
+        e = keyspace_set(ks, 0, key, large, EXPIRE_NONE);
+        keyspace_set(ks, 0, key, slice_make(entry_string(e, scratch).ptr + 1000, 30000), EXPIRE_NONE);
+        expect_value_bytes(keyspace_peek(ks, 0, key), slice_make(large.ptr, 30000));
+        keyspace_check(ks);
+        drop(large);
         drop(value);
         keyspace_free(ks);
     }
