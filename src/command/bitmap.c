@@ -50,23 +50,31 @@ static bool read_bit(struct call *c, int index, bool *bit)
     return true;
 }
 
+/* Writes the bit and returns the old one; *is_changed tells whether the string
+ * differs. */
+static bool write_bit(struct call *c, const struct entry *e, uint64_t at, bool bit, bool *is_changed)
+{
+    size_t had = e ? entry_string_length(e) : 0, needed = (size_t)(at / 8 + 1);
+    size_t size = had > needed ? had : needed;
+    char *bytes = keyspace_edit_string(c->ks, c->db, c->argv[1], size);
+    bool old = bit_at(slice_make(bytes, size), at);
+    bit_set(bytes, at, bit);
+    *is_changed = size > had || old != bit;
+    return old;
+}
+
 static void setbit_command(struct call *c)
 {
     struct slice key = c->argv[1];
     uint64_t at;
-    bool bit;
+    bool bit, is_changed;
     struct entry *e;
     if (!call_bit_offset(c, 2, 0, &at) || !read_bit(c, 3, &bit) || !call_find_string_for_write(c, 1, &e))
         return;
-    bool is_new = !e;
-    size_t had = e ? entry_string_length(e) : 0, needed = (size_t)(at / 8 + 1);
-    size_t size = had > needed ? had : needed;
-    char *bytes = keyspace_edit_string(c->ks, c->db, key, size);
-    bool old = bit_at(slice_make(bytes, size), at);
-    bit_set(bytes, at, bit);
-    if (is_new)
+    bool old = write_bit(c, e, at, bit, &is_changed);
+    if (!e)
         call_notify(c, EVENT_NEW, "new", key);
-    if (size > had || old != bit)
+    if (is_changed)
         call_changed(c, EVENT_STRING, "setbit", key);
     reply_int(c->reply, old);
 }
@@ -127,30 +135,37 @@ static uint64_t count_bits(struct slice bytes, struct bit_range range)
     return count + count_bytes(bytes.ptr + range.first / 8, (size_t)(range.end - range.first) / 8);
 }
 
+/* The range of BITCOUNT, in the oracle's order: one that is empty whatever the
+ * unit has its unit unread. */
+static bool read_count_range(struct call *c, size_t len, struct bit_range *range)
+{
+    int64_t start = 0, end = -1;
+    bool is_bits = false;
+    if (c->argc == 3 || c->argc > 5) {
+        reply_error(c->reply, ERROR_SYNTAX);
+        return false;
+    }
+    if (c->argc > 3 && (!call_int64(c, 2, &start) || !call_int64(c, 3, &end)))
+        return false;
+    bool is_empty = start < 0 && end < 0 && start > end;
+    if (!is_empty && c->argc == 5 && !read_unit(c, 4, &is_bits))
+        return false;
+    *range = is_empty ? (struct bit_range){0, 0} : clamp(start, end, is_bits, len);
+    return true;
+}
+
 static void bitcount_command(struct call *c)
 {
     char scratch[INT64_TEXT_MAX];
-    int64_t start = 0, end = -1;
-    bool is_bits = false;
+    struct bit_range range;
     struct entry *e;
     if (!call_find_string(c, 1, &e))
         return;
-    if (!e) {
+    struct slice bytes = call_bits(e, scratch);
+    if (!e)
         reply_int(c->reply, 0);
-        return;
-    }
-    if (c->argc == 3 || c->argc > 5) {
-        reply_error(c->reply, ERROR_SYNTAX);
-        return;
-    }
-    if (c->argc > 3 && (!call_int64(c, 2, &start) || !call_int64(c, 3, &end)))
-        return;
-    bool is_reversed = start < 0 && end < 0 && start > end;
-    if (!is_reversed && c->argc == 5 && !read_unit(c, 4, &is_bits))
-        return;
-    struct slice bytes = entry_string(e, scratch);
-    struct bit_range range = clamp(start, end, is_bits, bytes.len);
-    reply_int(c->reply, is_reversed ? 0 : (int64_t)count_bits(bytes, range));
+    else if (read_count_range(c, bytes.len, &range))
+        reply_int(c->reply, (int64_t)count_bits(bytes, range));
 }
 
 /* First bit of range that equals bit, range.end if none does. */
@@ -193,30 +208,37 @@ static bool read_searched_bit(struct call *c, bool *bit)
     return true;
 }
 
+static bool read_search_range(struct call *c, size_t len, struct bit_range *range)
+{
+    int64_t start = 0, end = -1;
+    bool is_bits = false;
+    if (c->argc > 6) {
+        reply_error(c->reply, ERROR_SYNTAX);
+        return false;
+    }
+    if (c->argc > 3 && !call_int64(c, 3, &start))
+        return false;
+    if (c->argc == 6 && !read_unit(c, 5, &is_bits))
+        return false;
+    if (c->argc > 4 && !call_int64(c, 4, &end))
+        return false;
+    *range = clamp(start, end, is_bits, len);
+    return true;
+}
+
 static void bitpos_command(struct call *c)
 {
     char scratch[INT64_TEXT_MAX];
-    int64_t start = 0, end = -1;
-    bool bit, is_bits = false;
+    struct bit_range range;
+    bool bit, has_end = c->argc > 4;
     struct entry *e;
     if (!read_searched_bit(c, &bit) || !call_find_string(c, 1, &e))
         return;
-    if (!e) {
+    struct slice bytes = call_bits(e, scratch);
+    if (!e)
         reply_int(c->reply, bit ? -1 : 0);
-        return;
-    }
-    if (c->argc > 6) {
-        reply_error(c->reply, ERROR_SYNTAX);
-        return;
-    }
-    if (c->argc > 3 && !call_int64(c, 3, &start))
-        return;
-    if (c->argc == 6 && !read_unit(c, 5, &is_bits))
-        return;
-    if (c->argc > 4 && !call_int64(c, 4, &end))
-        return;
-    struct slice bytes = entry_string(e, scratch);
-    reply_int(c->reply, find_position(bytes, clamp(start, end, is_bits, bytes.len), bit, c->argc > 4));
+    else if (read_search_range(c, bytes.len, &range))
+        reply_int(c->reply, find_position(bytes, range, bit, has_end));
 }
 
 /* --- BITOP ----------------------------------------------------------------- */

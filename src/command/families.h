@@ -9,6 +9,7 @@
     extern const size_t command_##name##_count
 
 COMMAND_FAMILY(string);
+COMMAND_FAMILY(counter);
 COMMAND_FAMILY(lcs);
 COMMAND_FAMILY(bitmap);
 COMMAND_FAMILY(bitfield);

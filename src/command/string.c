@@ -1,6 +1,4 @@
-/* Strings: SET and its kin, counters, ranges. */
-#include <math.h>
-
+/* Strings: SET and its kin, ranges.  Counters are counter.c's. */
 #include "command/families.h"
 
 /* --- SET and GETEX: their options ------------------------------------------ */
@@ -294,7 +292,8 @@ static void strlen_command(struct call *c)
         reply_int(c->reply, e ? (int64_t)entry_string_length(e) : 0);
 }
 
-/* Adds length bytes at offset within Redis's limit, or writes its error. */
+/* True if length bytes at offset keep the string within its limit; else writes
+ * Redis's error. */
 static bool check_length(struct call *c, int64_t offset, size_t length)
 {
     if (offset <= COMMAND_STRING_MAX && (int64_t)length <= COMMAND_STRING_MAX - offset)
@@ -323,33 +322,42 @@ static void append_command(struct call *c)
     reply_int(c->reply, (int64_t)(length + tail.len));
 }
 
+static bool read_offset(struct call *c, int index, int64_t *offset)
+{
+    if (!call_int64(c, index, offset))
+        return false;
+    if (*offset >= 0)
+        return true;
+    reply_error(c->reply, "ERR offset is out of range");
+    return false;
+}
+
+/* Returns the length of the string, which was length bytes, 0 if absent. */
+static size_t write_part(struct call *c, size_t length, size_t offset, struct slice part)
+{
+    size_t end = offset + part.len, size = end > length ? end : length;
+    char *bytes = keyspace_edit_string(c->ks, c->db, c->argv[1], size);
+    memcpy(bytes + offset, part.ptr, part.len);
+    return size;
+}
+
 static void setrange_command(struct call *c)
 {
     struct slice key = c->argv[1], part = c->argv[3];
     struct entry *e;
     int64_t offset;
-    if (!call_int64(c, 2, &offset))
-        return;
-    if (offset < 0) {
-        reply_error(c->reply, "ERR offset is out of range");
-        return;
-    }
-    if (!call_find_string_for_write(c, 1, &e))
+    if (!read_offset(c, 2, &offset) || !call_find_string_for_write(c, 1, &e))
         return;
     size_t length = e ? entry_string_length(e) : 0;
-    if (part.len == 0) {
-        reply_int(c->reply, (int64_t)length);
-        return;
+    if (part.len > 0) {
+        if (!check_length(c, offset, part.len))
+            return;
+        length = write_part(c, length, (size_t)offset, part);
+        if (!e)
+            call_notify(c, EVENT_NEW, "new", key);
+        call_changed(c, EVENT_STRING, "setrange", key);
     }
-    if (!check_length(c, offset, part.len))
-        return;
-    size_t end = (size_t)offset + part.len;
-    char *bytes = keyspace_edit_string(c->ks, c->db, key, end > length ? end : length);
-    memcpy(bytes + offset, part.ptr, part.len);
-    if (!e)
-        call_notify(c, EVENT_NEW, "new", key);
-    call_changed(c, EVENT_STRING, "setrange", key);
-    reply_int(c->reply, (int64_t)(end > length ? end : length));
+    reply_int(c->reply, (int64_t)length);
 }
 
 /* The bytes from start to end, both included and counted from the end where
@@ -378,106 +386,6 @@ static void getrange_command(struct call *c)
         return;
     struct slice whole = e ? entry_string(e, scratch) : slice_make("", 0);
     reply_bulk(c->reply, range_of(whole, start, end));
-}
-
-/* --- counting -------------------------------------------------------------- */
-
-/* In place where an integer is held already: the hot path has one lookup. */
-static void store_counter(struct call *c, struct entry *e, int64_t value)
-{
-    int64_t old;
-    if (e && entry_int(e, &old))
-        keyspace_edit_int(c->ks, e, value);
-    else
-        keyspace_set_int(c->ks, c->db, c->argv[1], value);
-    if (!e)
-        call_notify(c, EVENT_NEW, "new", c->argv[1]);
-}
-
-static bool read_counter(struct call *c, const struct entry *e, int64_t *value)
-{
-    char scratch[INT64_TEXT_MAX];
-    *value = 0;
-    if (!e || entry_int(e, value) || slice_to_int64(entry_string(e, scratch), value))
-        return true;
-    reply_error(c->reply, ERROR_NOT_INTEGER);
-    return false;
-}
-
-static void count(struct call *c, int64_t increment)
-{
-    struct entry *e;
-    int64_t value;
-    if (!call_find_string_for_write(c, 1, &e) || !read_counter(c, e, &value))
-        return;
-    if (__builtin_add_overflow(value, increment, &value)) {
-        reply_error(c->reply, "ERR increment or decrement would overflow");
-        return;
-    }
-    store_counter(c, e, value);
-    call_changed(c, EVENT_STRING, "incrby", c->argv[1]);
-    reply_int(c->reply, value);
-}
-
-static void incr_command(struct call *c)
-{
-    count(c, 1);
-}
-
-static void decr_command(struct call *c)
-{
-    count(c, -1);
-}
-
-static void incrby_command(struct call *c)
-{
-    int64_t increment;
-    if (call_int64(c, 2, &increment))
-        count(c, increment);
-}
-
-static void decrby_command(struct call *c)
-{
-    int64_t decrement;
-    if (!call_int64(c, 2, &decrement))
-        return;
-    if (decrement == INT64_MIN)
-        reply_error(c->reply, "ERR decrement would overflow");
-    else
-        count(c, -decrement);
-}
-
-static bool read_float(struct call *c, const struct entry *e, long double *value)
-{
-    char scratch[INT64_TEXT_MAX];
-    *value = 0;
-    if (!e || slice_to_long_double(entry_string(e, scratch), value))
-        return true;
-    reply_error(c->reply, ERROR_NOT_FLOAT);
-    return false;
-}
-
-static void incrbyfloat_command(struct call *c)
-{
-    struct slice key = c->argv[1];
-    struct entry *e;
-    long double value, increment;
-    if (!call_find_string_for_write(c, 1, &e) || !read_float(c, e, &value) ||
-        !call_long_double(c, 2, &increment))
-        return;
-    value += increment;
-    if (isnan(value) || isinf(value)) {
-        reply_error(c->reply, "ERR increment would produce NaN or Infinity");
-        return;
-    }
-    char text[LONG_DOUBLE_TEXT_MAX];
-    struct slice written = slice_make(text, long_double_to_text(value, text));
-    bool is_new = !e;
-    keyspace_set_text(c->ks, c->db, key, written, EXPIRE_KEEP);
-    if (is_new)
-        call_notify(c, EVENT_NEW, "new", key);
-    call_changed(c, EVENT_STRING, "incrbyfloat", key);
-    reply_bulk(c->reply, written);
 }
 
 /* --- the table ------------------------------------------------------------- */
@@ -583,23 +491,5 @@ const struct command command_string_rows[] = {
      .replaced_by = "`GETRANGE`",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
      COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("start", INTEGER), ARGUMENT("end", INTEGER))},
-    {STRING_ROW(incr, 2, WRITE, FAST_STORE), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Adds one to an integer; an absent key counts as 0.",
-     COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE), COMMAND_ARGUMENTS(KEY_ARGUMENT)},
-    {STRING_ROW(decr, 2, WRITE, FAST_STORE), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Takes one from an integer; an absent key counts as 0.",
-     COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE), COMMAND_ARGUMENTS(KEY_ARGUMENT)},
-    {STRING_ROW(incrby, 3, WRITE, FAST_STORE), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Adds a whole number to an integer; an absent key counts as 0.",
-     COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),
-     COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("increment", INTEGER))},
-    {STRING_ROW(decrby, 3, WRITE, FAST_STORE), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Takes a whole number from an integer; an absent key counts as 0.",
-     COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),
-     COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("decrement", INTEGER))},
-    {STRING_ROW(incrbyfloat, 3, WRITE, FAST_STORE), .since = "2.6.0", .complexity = "O(1)",
-     .summary = "Adds a fractional number to the number a string spells.",
-     COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),
-     COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("increment", DOUBLE))},
 };
 COMMAND_FAMILY_COUNT(string);
