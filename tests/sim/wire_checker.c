@@ -220,9 +220,9 @@ static void settle(struct wire_checker *wire, uint8_t replica, uint8_t lane, uin
     if (value == RABIA_BATCH ? !batch_follows(wire, slot) : !null_follows(wire, slot))
         verdict_fail(wire->verdict, "W8: replica %u decides %s for " SLOT ", which nothing said so far supports", replica,
                      value ? "batch" : "NULL", lap, lane);
-    if (value == RABIA_BATCH && count_bits(slot->counted_journaled) < wire->quorum)
-        verdict_fail(wire->verdict, "W9: " SLOT " is decided as a batch held by %u", lap, lane,
-                     count_bits(slot->counted_journaled));
+    unsigned holders = count_bits(slot->is_empty ? slot->journaled : slot->counted_journaled); /* empty: needs no flush */
+    if (value == RABIA_BATCH && holders < wire->quorum)
+        verdict_fail(wire->verdict, "W9: " SLOT " is decided as a batch held by %u", lap, lane, holders);
     slot->decided = (uint8_t)(value + 1);
 }
 
