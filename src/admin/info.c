@@ -167,7 +167,7 @@ static void print_replication(const struct info_sources *from, struct buf *out)
         const struct replica_peer_status *p = &r->peers[i];
         if (p->link == LINK_UP)
             buf_printf(out, "slave%d:ip=%s,port=%d,state=online,offset=%" PRIu64 ",lag=%" PRIu64 "\r\n", n++, p->host,
-                       p->port, r->order.lanes[i].frontier_lap, p->silent_ms / 1000);
+                       p->port, r->order.lanes[i].frontier_lap * 16, p->silent_ms / 1000);
     }
     buf_printf(out, "master_failover_state:no-failover\r\nmaster_replid:%s\r\nmaster_repl_offset:%" PRIu64 "\r\n",
                from->run_id, r->state == REPLICA_LONE ? 0 : r->position);

@@ -709,6 +709,15 @@ uint64_t replica_position(const struct replica *r)
     return r->state == REPLICA_LONE ? r->commands_begun : r->apply.position;
 }
 
+void replica_nudge(struct replica *r, uint64_t position)
+{
+    if (r->state != REPLICA_UP)
+        return;
+    struct rabia_event event = event_of(r, RABIA_EVENT_NUDGE);
+    event.lap = position / 16 + 1;
+    step(r, &event);
+}
+
 bool replica_is_drained(const struct replica *r)
 {
     return r->state == REPLICA_LONE || proposer_is_idle(&r->proposer);

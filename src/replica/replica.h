@@ -100,6 +100,11 @@ void replica_pass_end(struct replica *r);
  * commands. */
 uint64_t replica_position(const struct replica *r);
 
+/* Asks all members to bring their frontiers past the slot at position, which in
+ * an idle cluster would stay where they are; WAIT counts by them.  Like all that
+ * steps the order it may answer clients: to be called from a timer. */
+void replica_nudge(struct replica *r, uint64_t position);
+
 /* NULL while commands that need order are taken; else the error reply that
  * says why not ("CLUSTERDOWN ...", "DIVERGED ..."), valid until the next call. */
 const char *replica_refusal(struct replica *r);

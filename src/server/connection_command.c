@@ -1,5 +1,6 @@
 /* Commands about the connection they come in on: who it is, which database and
  * protocol it uses, whether it is alive; and WAIT, TIME, ROLE. */
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -264,17 +265,29 @@ static int64_t next_look_us(const struct session *s)
 {
     enum { LOOK_AGAIN_US = 5000 };
     int64_t look_us = loop_now_us(s->server->loop) + LOOK_AGAIN_US;
-    bool is_lone = replica_is_lone(s->server->replica); /* nobody will come */
-    return s->wait_deadline_us && (is_lone || s->wait_deadline_us < look_us) ? s->wait_deadline_us : look_us;
+    return s->wait_deadline_us && s->wait_deadline_us < look_us ? s->wait_deadline_us : look_us;
+}
+
+/* A blocked session's stream is not read, so it cannot tell. */
+static bool is_abandoned(const struct session *s)
+{
+    struct pollfd socket = {.fd = stream_fd(s->stream), .events = POLLRDHUP};
+    return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 static void on_wait_timer(struct session *s)
 {
     bool is_over = s->wait_deadline_us && loop_now_us(s->server->loop) >= s->wait_deadline_us;
-    if (is_over || count_holders(s) >= s->wait_replicas)
+    if (is_abandoned(s)) {
+        session_kill(s, "gone while it waited");
+    } else if (is_over || count_holders(s) >= s->wait_replicas) {
         session_end_wait(s);
-    else
+    } else {
         timer_set(&s->block_timer, next_look_us(s));
+        if (!s->has_nudged)
+            replica_nudge(s->server->replica, s->last_write_position);
+        s->has_nudged = true;
+    }
 }
 
 static void wait_command(struct call *c)
@@ -299,6 +312,7 @@ static void wait_command(struct call *c)
         return;
     }
     s->wait_replicas = replicas;
+    s->has_nudged = false;
     s->wait_deadline_us = timeout_ms ? deadline_us : 0;
     session_block(s, (uint64_t)next_look_us(s), on_wait_timer);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "admin/info.h"
+#include "admin/version.h"
 #include "base/buf.h"
 #include "command/command.h"
 #include "server/server.h"
@@ -33,7 +34,9 @@ static size_t reply_standing(struct reply *r, const struct replica_status *s)
     reply_bool(r, s->has_quorum);
     reply_field(r, "self", s->self_id);
     reply_field(r, "members", (uint64_t)s->member_count);
-    reply_field(r, "incarnation", s->incarnation);
+    char incarnation[24]; /* too large for a RESP integer */
+    snprintf(incarnation, sizeof incarnation, "%" PRIu64, s->incarnation);
+    reply_text_field(r, "incarnation", incarnation);
     reply_field(r, "position", s->position);
     reply_field(r, "logical-time-ms", (uint64_t)s->logical_time_ms);
     return 8;
@@ -193,7 +196,7 @@ static void help_command(struct call *c)
 /* --- the table ----------------------------------------------------------- */
 
 #define SUBCOMMAND(name_, handler_, arity_, complexity_, summary_)                                                \
-    .name = (name_), .handler = (handler_), .arity = (arity_), .group = "cluster", .since = "7.0.0",               \
+    .name = (name_), .handler = (handler_), .arity = (arity_), .group = "cluster", .since = KVSTORE_VERSION,               \
     .complexity = (complexity_), .summary = (summary_)
 #define LOCAL_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
 
@@ -220,7 +223,7 @@ static const struct command subcommands[] = {
 };
 
 const struct command rabia_command_rows[] = {
-    {.name = "rabia", .arity = -2, .group = "cluster", .since = "7.0.0", .complexity = "Depends on subcommand.",
+    {.name = "rabia", .arity = -2, .group = "cluster", .since = KVSTORE_VERSION, .complexity = "Depends on subcommand.",
      .summary = "Looks at the cluster as this replica sees it.", COMMAND_SUBCOMMANDS(subcommands)},
 };
 const size_t rabia_command_count = sizeof rabia_command_rows / sizeof *rabia_command_rows;

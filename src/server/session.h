@@ -69,6 +69,7 @@ struct session {
     struct timer block_timer;
     void (*on_block_timeout)(struct session *s);
     int64_t wait_replicas, wait_deadline_us; /* 0: no deadline */
+    bool has_nudged;                         /* the peers, for this WAIT */
     uint64_t last_write_position; /* of this session's newest applied write */
 
     char *name, *library_name, *library_version; /* NULL when unset */
