@@ -7,6 +7,15 @@
 #include "command/families.h"
 #include "command/type_names.h"
 
+/* Redis gives the empty name to no pattern but the empty one, and to "*"
+ * alone, which it takes for no pattern at all. */
+static bool key_matches(struct slice pattern, struct slice key)
+{
+    if (key.len == 0)
+        return pattern.len == 0 || slice_equal(pattern, SLICE_LITERAL("*"));
+    return slice_glob(pattern, key, false);
+}
+
 /* --- KEYS ------------------------------------------------------------------ */
 
 struct listing {
@@ -19,7 +28,7 @@ struct listing {
 static void list_key(void *context, struct entry *e)
 {
     struct listing *l = context;
-    if (!l->matches_all && !slice_glob(l->pattern, entry_key(e), false))
+    if (!l->matches_all && !key_matches(l->pattern, entry_key(e)))
         return;
     reply_bulk(l->reply, entry_key(e));
     l->count++;
@@ -91,7 +100,7 @@ static bool parse_scan(struct call *c, struct scan *s)
 
 static bool scan_matches(const struct scan *s, const struct entry *e)
 {
-    if (s->pattern.ptr && !slice_glob(s->pattern, entry_key(e), false))
+    if (s->pattern.ptr && !key_matches(s->pattern, entry_key(e)))
         return false;
     return !s->type.ptr || slice_is(s->type, value_type_name(entry_type(e)));
 }
