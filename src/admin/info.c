@@ -45,7 +45,8 @@ static void print_server(const struct info_sources *from, struct buf *out)
     if (uname(&name) != 0)
         name = (struct utsname){.sysname = "unknown"};
     int64_t uptime_s = (from->now_wall_us - from->started_wall_us) / 1000000;
-    buf_printf(out, "redis_version:%s\r\nkvstore_version:%s\r\nredis_mode:standalone\r\nos:%s %s %s\r\n",
+    buf_printf(out, "redis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nkvstore_version:%s\r\n"
+                    "redis_mode:standalone\r\nos:%s %s %s\r\n",
                REDIS_VERSION, KVSTORE_VERSION, name.sysname, name.release, name.machine);
     buf_printf(out, "arch_bits:%zu\r\nmonotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\n",
                sizeof(void *) * 8);
@@ -144,6 +145,7 @@ static void print_stats(const struct info_sources *from, struct buf *out)
     print_rates(s, out);
     buf_printf(out, "rejected_connections:%" PRIu64 "\r\nexpired_keys:%" PRIu64 "\r\nevicted_keys:0\r\n",
                s->connections_rejected, figures.expired);
+    buf_printf(out, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
     buf_printf(out, "keyspace_hits:%" PRIu64 "\r\nkeyspace_misses:%" PRIu64 "\r\npubsub_channels:0\r\n"
                     "pubsub_patterns:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n",
                figures.hits, figures.misses);
@@ -306,7 +308,7 @@ void info_print_rabia(const struct replica_status *s, struct buf *out)
                s->logical_time_ms, s->incarnation);
     print_own_work(s, out);
     print_order(&s->order, out);
-    for (int i = 0; i < s->member_count; i++)
+    for (int i = 0; s->state != REPLICA_LONE && i < s->member_count; i++)
         print_peer(&s->peers[i], &s->order.lanes[i], out);
 }
 
@@ -325,7 +327,7 @@ static const struct section {
     {"stats", "Stats", IN_DEFAULT | IN_ALL, print_stats},
     {"replication", "Replication", IN_DEFAULT | IN_ALL, print_replication},
     {"cpu", "CPU", IN_DEFAULT | IN_ALL, print_cpu},
-    {"modules", "Modules", IN_DEFAULT, print_nothing},
+    {"modules", "Modules", IN_DEFAULT | IN_ALL, print_nothing},
     {"commandstats", "Commandstats", IN_ALL, print_commandstats},
     {"errorstats", "Errorstats", IN_DEFAULT | IN_ALL, print_errorstats},
     {"cluster", "Cluster", IN_DEFAULT | IN_ALL, print_cluster},

@@ -155,8 +155,9 @@ static void peers_command(struct call *c)
 {
     struct replica_status status;
     replica_get_status(call_session(c)->server->replica, &status);
-    reply_array(c->reply, (size_t)status.member_count);
-    for (int i = 0; i < status.member_count; i++) {
+    int count = status.state == REPLICA_LONE ? 0 : status.member_count;
+    reply_array(c->reply, (size_t)count);
+    for (int i = 0; i < count; i++) {
         struct reply_deferred begin = reply_begin(c->reply);
         size_t pairs = reply_link(c->reply, &status.peers[i]);
         pairs += reply_traffic(c->reply, &status.peers[i]);
