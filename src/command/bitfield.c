@@ -57,11 +57,19 @@ static wide highest(const struct step *s)
     return ((wide)1 << (s->is_signed ? s->width - 1 : s->width)) - 1;
 }
 
+/* Sic: SET of a number so low that the way from it to the highest is no int64
+ * is to Redis a number too high, and saturates so. */
+static bool is_beyond_highest(const struct step *s, wide value)
+{
+    bool is_odd = s->kind == STEP_SET && s->is_signed && s->width < 64 && highest(s) - value > INT64_MAX;
+    return value > highest(s) || is_odd;
+}
+
 /* Fits value into the field; false where OVERFLOW FAIL forbids it. */
 static bool fit(const struct step *s, wide value, int64_t *fitted)
 {
-    bool is_low = value < lowest(s);
-    bool is_high = value > highest(s);
+    bool is_high = is_beyond_highest(s, value);
+    bool is_low = !is_high && value < lowest(s);
     if (!is_low && !is_high)
         *fitted = (int64_t)value;
     else if (s->overflow == OVERFLOW_SAT)

@@ -214,7 +214,7 @@ const struct command *command_find_full(const struct command_table *t, struct sl
         return command_find(t, name);
     size_t len = (size_t)(bar - name.ptr);
     *container = command_find(t, slice_make(name.ptr, len));
-    if (!*container)
+    if (!*container || (*container)->flags & COMMAND_PLAIN)
         return NULL;
     return command_find_subcommand(*container, slice_make(bar + 1, name.len - len - 1));
 }

@@ -145,7 +145,8 @@ void command_table_add_data_types(struct command_table *t);
 const struct command *command_find(const struct command_table *t, struct slice name);
 /* A subcommand's row, NULL if there is none. */
 const struct command *command_find_subcommand(const struct command *container, struct slice name);
-/* "object|encoding" as well as "get"; *container is NULL for the latter. */
+/* "object|encoding" as well as "get"; *container is NULL for the latter.  The
+ * subcommands of COMMAND_PLAIN containers are not found so. */
 const struct command *command_find_full(const struct command_table *t, struct slice name,
                                         const struct command **container);
 /* Top-level rows in a fixed order, for COMMAND. */

@@ -289,8 +289,9 @@ TTL K|PTTL K|EXPIRETIME K|PEXPIRETIME K|PERSIST K|OBJECT ENCODING K|DBSIZE|SWAPD
 
 
 def fill(word, rng):
-    step = "%s%d %s%d" % (rng.choice("iu"), rng.choice([1, 5, 8, 16, 33, 63]), rng.choice(["", "#"]), rng.choice([0, 1, 3, 9, 20]))
-    number = rng.choice(["0", "1", "-1", "100", "-200", "300", "65536"])
+    step = "%s%d %s%d" % (rng.choice("iu"), rng.choice([1, 5, 8, 16, 33, 62, 63]), rng.choice(["", "#"]), rng.choice([0, 1, 3, 9, 20]))
+    number = rng.choice(["0", "1", "-1", "100", "-200", "300", "65536", "-9223372036854775808", "9223372036854775807",
+                         "-9223372036854743041"])
     choices = {
         "K": KEYS, "N": NUMBERS, "V": VALUES, "T": TIMES, "U": UNITS, "S": ["0", "1", "2", "5", "13", "100", "-1"],
         "F": ["1", "-1", "0.1", "3.0", "1e10", "-2.5e-5", "x", "inf", "123456789.987654321"], "B": ["0", "1", "2"],
