@@ -329,7 +329,9 @@ static void test_idle_time(void **state)
     assert_int_equal(entry_idle_seconds(ks, e), 12);
     keyspace_find(ks, 0, key);
     assert_int_equal(entry_idle_seconds(ks, e), 0);
-    keyspace_set_access_clock(ks, (INT64_C(0x1000000) + 1015) * 1000); /* the clock wraps */
+    keyspace_set_access_clock(ks, INT64_C(0xfffffe) * 1000);
+    keyspace_find(ks, 0, key);
+    keyspace_set_access_clock(ks, INT64_C(0x1000001) * 1000); /* 24 bits wrap */
     assert_int_equal(entry_idle_seconds(ks, e), 3);
     struct digest before = keyspace_digest(ks);
     keyspace_find_for_write(ks, 0, key);
