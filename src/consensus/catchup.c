@@ -28,10 +28,13 @@ static bool can_help(const struct rabia *r, uint8_t peer)
            l->too_old_lap <= r->frontier;
 }
 
-/* The next peer in turn that is ahead of us, or all if none is. */
+/* The next peer in turn that is ahead of us, or all if none is or the one
+ * asked before did not help: it may be dead. */
 static uint16_t choose_peers(struct rabia *r)
 {
     uint8_t n = r->options.member_count;
+    if (r->ask_wait_us > r->options.ask_interval_us)
+        return everyone_else(r);
     for (uint8_t i = 0; i < n; i++) {
         uint8_t peer = (uint8_t)((r->next_peer + i) % n);
         if (can_help(r, peer)) {
@@ -83,12 +86,28 @@ static void repeat_nudge(struct rabia *r)
                     &(struct rabia_message){.kind = RABIA_NUDGE, .lap = r->nudge_lap, .count = 1});
 }
 
+static uint64_t known_frontier(const struct rabia *r)
+{
+    uint64_t lap = r->frontier;
+    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+        lap = lap_max(lap, r->lanes[peer].frontier_lap);
+    return lap;
+}
+
 static void arm(struct rabia *r)
 {
     r->asked_place = cursor_place(r);
+    r->ask_goal = known_frontier(r);
     r->ask_wait_us = r->options.ask_interval_us;
     r->ask_us = r->now_us + r->ask_wait_us;
     r->asked_peers = 0;
+}
+
+/* The order moved, and has come to where others were when the timer was set:
+ * less would be crawling after them. */
+static bool keeps_up(const struct rabia *r)
+{
+    return r->asked_place != cursor_place(r) && r->frontier >= r->ask_goal;
 }
 
 static void run_ask_timer(struct rabia *r)
@@ -96,9 +115,11 @@ static void run_ask_timer(struct rabia *r)
     if (!is_needed(r)) {
         r->ask_us = 0;
         r->asked_peers = 0;
-    } else if (r->ask_us == 0 || r->asked_place != cursor_place(r)) {
+    } else if (r->ask_us == 0 || keeps_up(r)) {
         arm(r);
     } else if (r->now_us >= r->ask_us) {
+        if (r->asked_place != cursor_place(r))
+            arm(r);
         retry_contents(r);
         repeat_nudge(r);
         repeat_own(r);

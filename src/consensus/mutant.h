@@ -19,7 +19,7 @@ enum mutant {
     MUTANT_FORFEITS_DECIDE,       /* R4: q forfeits decide NULL without phases */
     MUTANT_NO_WINDOW,             /* window: proposes without regard to it */
     MUTANT_MIXED_FORGETS_BATCH,   /* R4: state 0 although one PROPOSAL is for the batch */
-    MUTANT_SKIP_NOT_FINAL,        /* R3: the owner's SKIP counts as one forfeit only */
+    MUTANT_SKIP_NOT_FINAL,        /* R3: the owner's SKIP decides nothing */
     MUTANT_NO_CLOCK_RULE,         /* Time: echoes a batch from the future */
     MUTANT_EARLY_IS_PROPOSAL,     /* on disk before counted: early contents count as PROPOSAL */
     MUTANT_UNFLUSHED_FORFEIT,     /* on disk before sent: PROPOSAL(NULL) is not flushed */

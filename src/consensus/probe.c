@@ -128,8 +128,10 @@ void probe_forfeit(struct rabia *r, uint64_t lap, uint8_t lane, struct rabia_out
 struct probe_facts probe_facts(const struct rabia *r, uint64_t lap, uint8_t lane)
 {
     const struct slot *slot = rabia_slot(r, lap, lane);
+    uint32_t own_phase = slot->contest ? slot->contest->own_phase : 0;
     return (struct probe_facts){.is_decided = slot_is_decided(slot),
                                 .value = slot->decision == SLOT_BATCH ? RABIA_BATCH : RABIA_NULL,
                                 .has_batch = slot->batch != NULL,
-                                .own_phase = slot->contest ? slot->contest->own_phase : 0};
+                                .own_phase = own_phase,
+                                .has_voted = own_phase > 0 && slot_phase(slot, own_phase)->is_vote_said};
 }

@@ -23,6 +23,7 @@ struct probe_facts {
     uint8_t value;   /* enum rabia_value, if decided */
     bool has_batch;
     uint32_t own_phase;
+    bool has_voted; /* in own_phase */
 };
 struct probe_facts probe_facts(const struct rabia *r, uint64_t lap, uint8_t lane);
 

@@ -4,6 +4,7 @@
 #include "consensus/machine.h"
 
 #include "base/check.h"
+#include "consensus/mutant.h"
 
 /* --- is it well-formed? -------------------------------------------------- */
 
@@ -115,6 +116,8 @@ static void receive_skip(struct rabia *r, uint8_t peer, const struct rabia_messa
 {
     uint64_t to = lap_min(m->lap + m->count, window_end(r));
     CHECK(m->lane == peer);
+    if (MUTANT(MUTANT_SKIP_NOT_FINAL))
+        return;
     for (uint64_t lap = lap_max(m->lap, r->frontier); lap < to; lap++)
         if (!slot_is_decided(rabia_slot(r, lap, peer)))
             voice_decide(r, lap, peer, RABIA_NULL); /* (R3) */

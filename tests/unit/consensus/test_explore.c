@@ -6,8 +6,12 @@
  * replica may forfeit, the owner may propose or be nudged to skip, a disk may
  * finish.  A lost message is one never delivered, a crashed replica one that
  * never acts again, so every state stands for those as well.  Messages about
- * other slots are dropped, which is loss.  Replicas that have gone past
- * PHASES_EXPLORED take no further part.
+ * other slots are dropped, which is loss.  Replicas that have gone past the last
+ * phase explored take no further part.
+ *
+ * The core search leaves out FETCH and DECIDED (contents come from the owner's
+ * own message at any time) and delivers messages only when they are of use; it
+ * is complete.  The full search has everything and is bounded.
  *
  * Replica states are interned and their steps remembered, so a transition costs
  * a table lookup.  Visited states are kept as 64-bit hashes (a collision could
@@ -32,7 +36,8 @@
 #include "base/random.h"
 #include "consensus/probe.h"
 
-enum { WORDS = 8, MESSAGES_MAX = 64 * WORDS, MEMBERS_MAX = 5, NODES_MAX = 60000, PHASES_EXPLORED = 2 };
+enum { CORE_STATES = 2000000, BOUNDED_STATES = 700000, FULL_STATES = 200000 };
+enum { WORDS = 4, MESSAGES_MAX = 64 * WORDS, MEMBERS_MAX = 5, NODES_MAX = 60000, STAGES_MAX = 24 };
 enum { EVENT_PROPOSE = MESSAGES_MAX, EVENT_SKIP, EVENT_FORFEIT, EVENT_FLUSH, EVENTS };
 
 struct set {
@@ -63,6 +68,8 @@ struct state {
 struct explorer {
     uint8_t n;
     bool flush;
+    uint32_t phases;
+    bool is_core; /* FETCH and DECIDED are left out */
     uint64_t states_max, visited_count, transitions, decided_null, decided_batch;
     bool is_complete;
     struct wire wires[MESSAGES_MAX];
@@ -119,7 +126,7 @@ static void collect(uint8_t from, const struct rabia_out *out, struct set *emitt
         const struct rabia_message *m = &out->messages[i].message;
         if (m->kind > RABIA_DECIDED && m->kind != RABIA_FETCH)
             continue;
-        if (m->lane != 0 || m->lap > 0)
+        if (m->lane != 0 || m->lap > 0 || (x.is_core && m->kind > RABIA_VOTE))
             continue;
         for (uint8_t to = 0; to < x.n; to++)
             if (out->messages[i].to >> to & 1)
@@ -132,6 +139,8 @@ static void collect(uint8_t from, const struct rabia_out *out, struct set *emitt
 static uint16_t node_intern(struct node *node)
 {
     node->key_size = probe_slot(node->rabia, 0, 0, node->key);
+    if (x.is_core && !node->key[0])
+        memset(&node->key[8], 0, 4); /* whom to fetch from */
     node->key[node->key_size++] = node->self;
     node->key[node->key_size++] = node->has_durable_batch;
     node->key[node->key_size++] = node->contents_seq > 0;
@@ -225,13 +234,13 @@ static unsigned stage_of(const struct wire *w)
 
 static void check_said_once(const struct set *sent)
 {
-    unsigned said[MEMBERS_MAX][2 * PHASES_EXPLORED + 8] = {{0}};
+    unsigned said[MEMBERS_MAX][STAGES_MAX] = {{0}};
     for (size_t i = 0; i < x.wire_count; i++) {
         const struct wire *w = &x.wires[i];
         unsigned stage = stage_of(w), what = 1u + (w->kind == RABIA_SKIP ? 7u : w->value);
         if (!stage || !set_has(sent, i))
             continue;
-        assert_true(stage < 2 * PHASES_EXPLORED + 8);
+        assert_true(stage < STAGES_MAX);
         if (said[w->from][stage] == 0)
             said[w->from][stage] = what;
         assert_int_equal(said[w->from][stage], what);
@@ -307,6 +316,33 @@ static void act(const struct state *s, uint8_t member, unsigned event)
     push(&next);
 }
 
+/* In the core search a message is delivered only when the receiver can use it
+ * now.  Delivered earlier it would merely be noted, and all that follows
+ * happens as well when it is delivered at the moment of use: nothing is lost. */
+static bool is_of_use(const struct wire *w, const struct probe_facts *facts)
+{
+    if (!x.is_core)
+        return true;
+    if (facts->is_decided)
+        return false;
+    if (w->kind == RABIA_SKIP)
+        return true;
+    if (w->kind == RABIA_STATE)
+        return w->phase == facts->own_phase && !facts->has_voted;
+    if (w->kind == RABIA_VOTE)
+        return w->phase == facts->own_phase && facts->has_voted;
+    return facts->own_phase == 0 || (w->has_batch && !facts->has_batch);
+}
+
+static void deliver_all(const struct state *s)
+{
+    for (size_t m = 0; m < x.wire_count; m++) {
+        const struct probe_facts *facts = &x.nodes[s->nodes[x.wires[m].to]].facts;
+        if (set_has(&s->sent, m) && facts->own_phase <= x.phases && is_of_use(&x.wires[m], facts))
+            act(s, x.wires[m].to, (unsigned)m);
+    }
+}
+
 static void expand(const struct state *s)
 {
     if (s->owner_act == 0 && x.nodes[s->nodes[0]].key[2] == 0) { /* own_next is still lap 0 */
@@ -314,16 +350,14 @@ static void expand(const struct state *s)
         act(s, 0, EVENT_SKIP);
     }
     for (uint8_t i = 0; i < x.n; i++) {
-        if (x.nodes[s->nodes[i]].facts.own_phase > PHASES_EXPLORED)
+        if (x.nodes[s->nodes[i]].facts.own_phase > x.phases)
             continue;
         if (i > 0)
             act(s, i, EVENT_FORFEIT);
         if (x.flush)
             act(s, i, EVENT_FLUSH);
     }
-    for (size_t m = 0; m < x.wire_count; m++)
-        if (set_has(&s->sent, m) && x.nodes[s->nodes[x.wires[m].to]].facts.own_phase <= PHASES_EXPLORED)
-            act(s, x.wires[m].to, (unsigned)m);
+    deliver_all(s);
 }
 
 static struct node create_node(uint8_t self, uint64_t seed)
@@ -346,11 +380,13 @@ static struct node create_node(uint8_t self, uint64_t seed)
     return node;
 }
 
-static void explore(uint8_t n, bool flush, uint64_t seed, uint64_t states_max)
+static void explore(uint8_t n, bool flush, bool is_core, uint32_t phases, uint64_t seed, uint64_t states_max)
 {
     memset(&x, 0, sizeof x);
     x.n = n;
     x.flush = flush;
+    x.is_core = is_core;
+    x.phases = phases;
     x.states_max = states_max;
     x.is_complete = true;
     x.nodes = mem_calloc(NODES_MAX, sizeof *x.nodes);
@@ -372,9 +408,9 @@ static void explore(uint8_t n, bool flush, uint64_t seed, uint64_t states_max)
         struct state s = x.queue[x.head++ % x.queue_capacity];
         expand(&s);
     }
-    printf("n %u%s coin %d: %llu states%s, %llu transitions, %zu replica states, all decided NULL in %llu, batch in "
+    printf("n %u%s%s, %u phases, coin %d: %llu states%s, %llu transitions, %zu replica states, all decided NULL in %llu, batch in "
            "%llu, %.1f s\n",
-           n, flush ? " flushing" : "", rabia_coin(seed, 0, 0, 1), (unsigned long long)x.visited_count,
+           n, flush ? " flushing" : "", is_core ? " core" : "", phases, rabia_coin(seed, 0, 0, 1), (unsigned long long)x.visited_count,
            x.is_complete ? " (all)" : " (bounded)", (unsigned long long)x.transitions, x.node_count,
            (unsigned long long)x.decided_null, (unsigned long long)x.decided_batch,
            (double)(clock() - start) / CLOCKS_PER_SEC);
@@ -406,32 +442,43 @@ static uint64_t states_max(uint64_t standard)
     return limit < standard || text ? limit : standard;
 }
 
-static void test_three(void **state)
+static void both_coins(uint8_t n, bool flush, bool is_core, uint32_t phases, uint64_t limit)
 {
-    (void)state;
-    explore(3, false, seed_with_coin(false), states_max(2000000));
-    explore(3, false, seed_with_coin(true), states_max(2000000));
+    explore(n, flush, is_core, phases, seed_with_coin(false), states_max(limit));
+    explore(n, flush, is_core, phases, seed_with_coin(true), states_max(limit));
 }
 
-static void test_three_flushing(void **state)
+static void test_core_three(void **state)
 {
     (void)state;
-    explore(3, true, seed_with_coin(false), states_max(1000000));
-    explore(3, true, seed_with_coin(true), states_max(1000000));
+    both_coins(3, false, true, 2, CORE_STATES);
+    both_coins(3, false, true, 3, CORE_STATES);
+    both_coins(3, true, true, 1, CORE_STATES);
+    both_coins(3, true, true, 2, BOUNDED_STATES);
 }
 
-static void test_five(void **state)
+static void test_core_more(void **state)
 {
     (void)state;
-    explore(5, false, seed_with_coin(true), states_max(1000000));
+    both_coins(2, true, true, 2, BOUNDED_STATES);
+    both_coins(4, false, true, 2, BOUNDED_STATES);
+    both_coins(5, false, true, 2, BOUNDED_STATES);
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    both_coins(3, false, false, 2, FULL_STATES);
+    both_coins(3, true, false, 2, FULL_STATES);
+    both_coins(5, false, false, 2, FULL_STATES);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_three),
-        cmocka_unit_test(test_three_flushing),
-        cmocka_unit_test(test_five),
+        cmocka_unit_test(test_core_three),
+        cmocka_unit_test(test_core_more),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
