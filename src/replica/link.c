@@ -49,6 +49,8 @@ static void drop_connection(struct link *l)
     buf_clear(&l->frame);
     l->is_quiet = l->is_lossy = false;
     l->lazy_count = 0;
+    l->bulk_count = 0;
+    l->bulk_bytes = 0;
 }
 
 void link_deinit(struct link *l)
@@ -277,15 +279,42 @@ void link_send(struct link *l, const struct rabia_message *message, bool is_lazy
         close_frame(l);
 }
 
+static bool is_under_way(struct link *l, struct link_bulk *bulk)
+{
+    if (bulk->gone_us == 0 && bulk->end + stream_later_bytes(l->stream) > l->bulk_bytes)
+        return true;
+    if (bulk->gone_us == 0)
+        bulk->gone_us = now_of(l);
+    return now_of(l) < bulk->gone_us + LINK_BULK_AGAIN_US;
+}
+
+bool link_has_bulk(struct link *l, uint64_t lap, uint8_t lane)
+{
+    size_t known = l->bulk_count < LINK_BULKS_MAX ? l->bulk_count : LINK_BULKS_MAX;
+    for (size_t i = 0; i < known && l->stream; i++)
+        if (l->bulks[i].lap == lap && l->bulks[i].lane == lane && is_under_way(l, &l->bulks[i]))
+            return true;
+    return false;
+}
+
 bool link_takes_bulk(const struct link *l, size_t size)
 {
-    return l->state == LINK_UP && !l->is_quiet && stream_later_bytes(l->stream) + size <= LINK_BULK_MAX;
+    if (l->state != LINK_UP || l->is_quiet)
+        return false;
+    size_t queued = stream_later_bytes(l->stream);
+    return queued == 0 || queued + size <= LINK_BULK_MAX;
 }
 
 void link_send_chunk(struct link *l, struct chunk *chunk)
 {
     l->frames_out++;
+    l->bulk_bytes += chunk->size;
     stream_send_chunk_later(l->stream, chunk);
+}
+
+void link_note_bulk(struct link *l, uint64_t lap, uint8_t lane)
+{
+    l->bulks[l->bulk_count++ % LINK_BULKS_MAX] = (struct link_bulk){.lap = lap, .lane = lane, .end = l->bulk_bytes};
 }
 
 static struct buf *begin_other(struct link *l, enum frame_kind kind, size_t *begin)

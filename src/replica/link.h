@@ -13,7 +13,10 @@
  *
  * Limits: LINK_QUEUE_MAX bytes of frames and LINK_BULK_MAX bytes of chunks
  * queued; beyond the first the link drops messages until it has drained, and
- * is then reported up again; beyond the second it drops that message.
+ * is then reported up again; beyond the second it drops that message, unless
+ * nothing else is queued: one batch may be longer than the bound.  Contents
+ * that are under way are not queued again: the core repeats what is not
+ * answered within milliseconds, and megabytes take longer.
  * LINK_LAZY_MAX lazy messages wait at most LINK_LAZY_US. */
 #ifndef REPLICA_LINK_H
 #define REPLICA_LINK_H
@@ -27,6 +30,8 @@
 enum {
     LINK_QUEUE_MAX = 64 << 20,
     LINK_BULK_MAX = 256 << 20,
+    LINK_BULKS_MAX = 32,             /* contents remembered as under way */
+    LINK_BULK_AGAIN_US = 1000 * 1000, /* contents that have left are not sent again before */
     LINK_LAZY_MAX = 256,
     LINK_LAZY_US = 1000,
     LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
@@ -72,6 +77,12 @@ struct link {
     struct rabia_message lazy[LINK_LAZY_MAX];
     size_t lazy_count;
     uint64_t lazy_since_us;
+    struct link_bulk {
+        uint64_t lap, end, gone_us; /* end: of its bytes among bulk_bytes; gone_us 0: not seen gone */
+        uint8_t lane;
+    } bulks[LINK_BULKS_MAX]; /* the newest, a ring */
+    size_t bulk_count;
+    uint64_t bulk_bytes; /* queued on this connection so far */
     uint64_t dial_again_us, backoff_us, heard_us, pinged_us;
 
     uint64_t round_trip_us, bytes_in_before, bytes_out_before;
@@ -91,9 +102,13 @@ void link_break(struct link *l, const char *why);
 
 /* Puts a message on its way; contents up to FRAME_INLINE_MAX. */
 void link_send(struct link *l, const struct rabia_message *message, bool is_lazy);
-/* One chunk frame, behind everything else. */
-void link_send_chunk(struct link *l, struct chunk *chunk);
+/* Contents beyond that go in chunks: first whether they are under way already,
+ * then whether there is room for them, then each chunk frame, which yields to
+ * everything else, then what they were. */
+bool link_has_bulk(struct link *l, uint64_t lap, uint8_t lane);
 bool link_takes_bulk(const struct link *l, size_t size);
+void link_send_chunk(struct link *l, struct chunk *chunk);
+void link_note_bulk(struct link *l, uint64_t lap, uint8_t lane);
 void link_send_byte(struct link *l, enum frame_kind kind, uint8_t byte);
 /* The two halves of measuring the round trip. */
 void link_answer_ping(struct link *l, uint64_t word);

@@ -85,7 +85,7 @@ static void send_in_chunks(struct replica *r, const struct rabia_outgoing *outgo
     const struct rabia_message *message = &outgoing->message;
     uint16_t to = 0;
     for (int i = 0; i < r->member_count; i++) {
-        if (!(outgoing->to >> i & 1))
+        if (!(outgoing->to >> i & 1) || link_has_bulk(&r->links[i], message->lap, message->lane))
             continue;
         if (link_takes_bulk(&r->links[i], message->batch->size))
             to |= (uint16_t)(1u << i);
@@ -103,6 +103,9 @@ static void send_in_chunks(struct replica *r, const struct rabia_outgoing *outgo
                 link_send_chunk(&r->links[i], chunk);
         chunk_drop(chunk);
     }
+    for (int i = 0; i < r->member_count; i++)
+        if (to >> i & 1)
+            link_note_bulk(&r->links[i], message->lap, message->lane);
 }
 
 static void send_messages(struct replica *r)
