@@ -75,10 +75,13 @@ void reply_simple(struct reply *r, const char *text)
 }
 
 /* An error line of size bytes was appended without its end: what a stranger
- * sent may be quoted in it, and must not end it early. */
+ * sent may be quoted in it, and must not end it early.  Line breaks at its end
+ * are dropped, as Redis does. */
 static void end_error(struct buf *out, size_t size)
 {
     char *line = out->data + out->tail - size;
+    for (; size > 0 && (line[size - 1] == '\r' || line[size - 1] == '\n'); size--)
+        out->tail--;
     for (size_t i = 0; i < size; i++)
         if (line[i] == '\r' || line[i] == '\n')
             line[i] = ' ';
