@@ -274,7 +274,7 @@ def run_script(pair):
 KEYS = ["a", "b", "c", "d"]
 NUMBERS = ["0", "1", "-1", "2", "7", "8", "-8", "10", "100", "-100", "x", "9223372036854775807", "-9223372036854775808"]
 VALUES = ["", "v", "10", "-5", "3.14", "abcabc", "ohmytext", "mynewtext", "\x00\xff\x0f", "\xff\xff", "x" * 50, "007"]
-TIMES = ["EX 100", "PX 100000", "EXAT 99999999999", "PXAT 99999999999000", "KEEPTTL", "PERSIST", "NX", "XX", "GET"]
+TIMES = ["EX R", "PX R", "EXAT 99999999999", "PXAT 99999999999000", "KEEPTTL", "PERSIST", "NX", "XX", "GET"]
 UNITS = ["", "BIT", "BYTE", "foo"]
 PATTERNS = """
 SET K V|SET K V T|SET K V T T|GET K|GETEX K|GETEX K T|GETEX K T T|GETDEL K|GETSET K V|SETNX K V|SETEX K M V|PSETEX K M V
@@ -283,7 +283,7 @@ INCRBY K N|DECRBY K N|INCRBYFLOAT K F|LCS K K|LCS K K LEN|LCS K K IDX|LCS K K ID
 GETBIT K S|SETBIT K S B|BITCOUNT K|BITCOUNT K N N|BITCOUNT K N N U|BITPOS K B|BITPOS K B N|BITPOS K B N N|BITPOS K B N N U
 BITOP O K K|BITOP O K K K|BITFIELD K Y|BITFIELD K Y Y|BITFIELD K W Y W Y Y|BITFIELD_RO K Y
 DEL K|DEL K K|UNLINK K|EXISTS K K|TYPE K|RENAME K K|RENAMENX K K|COPY K K|COPY K K REPLACE|COPY K K DB 1|COPY K K DB 1 REPLACE
-MOVE K 1|MOVE K 0|TOUCH K K|EXPIRE K M|EXPIRE K 100 C|EXPIRE K 200 C C|PEXPIRE K 150000 C|EXPIREAT K 99999999999 C|PEXPIREAT K N
+MOVE K 1|MOVE K 0|TOUCH K K|EXPIRE K M|EXPIRE K R C|EXPIRE K R C C|PEXPIRE K R C|EXPIREAT K 99999999999 C|PEXPIREAT K N
 TTL K|PTTL K|EXPIRETIME K|PEXPIRETIME K|PERSIST K|OBJECT ENCODING K|DBSIZE|SWAPDB 0 1|KEYS *|KEYS [ab]
 """.replace("\n", "|").strip("|").split("|")
 
@@ -301,6 +301,8 @@ def fill(word, rng):
         "W": ["OVERFLOW WRAP", "OVERFLOW SAT", "OVERFLOW FAIL"],
         "Y": ["GET " + step, "SET %s %s" % (step, number), "INCRBY %s %s" % (step, number)],
     }
+    if word == "R":  # never the same twice: the clocks of both sides differ a little
+        return str(rng.randrange(10**6, 10**9))
     return rng.choice(choices[word]) if word in choices else word
 
 
@@ -308,7 +310,7 @@ def random_call(rng):
     words = []
     for word in rng.choice(PATTERNS).split(" "):
         filled = fill(word, rng)
-        words += [filled] if word in "VK" else filled.split(" ")
+        words += [filled] if word in "VK" else [fill(part, rng) for part in filled.split(" ")]
     return words
 
 
