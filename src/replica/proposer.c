@@ -165,11 +165,11 @@ void proposer_add(struct proposer *p, struct proposer_client *client, const void
 {
     CHECK(client);
     struct own_batch *own = open_batch(p, now_us);
-    if (is_write) {
-        uint64_t ahead = empty_batch_ahead(p, client, own);
-        if (ahead > own->hold_until)
-            own->hold_until = ahead;
-    }
+    uint64_t ahead = empty_batch_ahead(p, client, own);
+    if (ahead > own->hold_until)
+        own->hold_until = ahead;
+    if (!own->has_live_ops)
+        own->since_us = now_us; /* it was opened for a clock alone */
     struct buf *text = is_write ? &own->writes : &own->reads;
     size_t before = buf_size(text);
     batch_encode(text, db, argc, argv);
@@ -205,7 +205,7 @@ static struct own_batch *next_to_propose(const struct proposer *p)
         return NULL;
     struct list_link *link = list_first(&p->waiting);
     struct own_batch *own = link ? entry_of(link) : NULL;
-    if (own && own->hold_until && find_in(&p->in_flight, own->hold_until))
+    if (own && own->hold_until && !is_empty(own) && find_in(&p->in_flight, own->hold_until))
         return NULL;
     return own;
 }
@@ -303,6 +303,8 @@ struct own_batch *proposer_decided(struct proposer *p, const struct rabia_decide
     list_remove(&own->link);
     p->in_flight_count--;
     bool is_applied = decided->batch && !decided->is_void;
+    if (p->is_draining && is_empty(own))
+        is_applied = false; /* (I4) nothing happened in it, and earlier reads may ride again */
     if (is_applied) {
         CHECK(decided->batch->size == own->batch->size);
         p->queued_bytes -= own_batch_bytes(own);

@@ -18,10 +18,12 @@
  *     empty.  An empty batch is never named: after a power cut one replica may
  *     have it as NULL and another as a batch, and they would disagree on what
  *     is void.
- * I4  Because of I3 nothing ties a write to an empty batch before it.  So a
- *     batch with a write of a client whose reads ride in an empty batch in
- *     flight waits for that one: otherwise, were it forfeited, those reads
- *     would ride again behind the write.
+ * I4  Because of I3 nothing ties a batch to an empty one before it.  So one
+ *     that is not empty, and holds a command of a client whose reads ride in
+ *     an empty batch in flight, waits for that one: otherwise, were it
+ *     forfeited, those reads would be answered behind what came after them.
+ *     Empty batches follow each other freely: one that is decided while
+ *     draining rides again behind those that came to nothing.
  * I5  A client is answered once per command: applied, or failed.  Commands of
  *     a batch fail together, and a failed batch is never proposed again.
  *
@@ -59,7 +61,7 @@ struct own_batch {
     uint64_t sequence;   /* order of creation */
     uint64_t since_us;   /* when its first command was added */
     uint64_t lap;        /* while in flight */
-    uint64_t hold_until; /* I4: not before the batch with this sequence is out; 0: none */
+    uint64_t hold_until; /* I4: unless empty, not before the batch with this sequence is out; 0: none */
     struct proposer_op *ops;
     size_t op_count, op_capacity;
     struct buf writes, reads; /* encoded commands (batch_code.h); writes is empty once batch exists */
@@ -116,8 +118,8 @@ void proposer_sent(struct proposer *p, uint64_t lap, uint64_t now_us);
 uint64_t proposer_deadline(const struct proposer *p, uint64_t now_us);
 
 /* An own slot came out of the order.  Returns the batch to apply and answer
- * (give it back with proposer_applied), or NULL if it was NULL or void: its
- * commands will be proposed again. */
+ * (give it back with proposer_applied), or NULL if it was NULL or void, or is
+ * empty and came while draining (I4): its commands will be proposed again. */
 struct own_batch *proposer_decided(struct proposer *p, const struct rabia_decided *decided);
 void proposer_applied(struct proposer *p, struct own_batch *own);
 
