@@ -75,13 +75,10 @@ void reply_simple(struct reply *r, const char *text)
 }
 
 /* An error line of size bytes was appended without its end: what a stranger
- * sent may be quoted in it, and must not end it early.  Line breaks at its end
- * are dropped, as Redis does. */
+ * sent may be quoted in it, and must not end it early. */
 static void end_error(struct buf *out, size_t size)
 {
     char *line = out->data + out->tail - size;
-    for (; size > 0 && (line[size - 1] == '\r' || line[size - 1] == '\n'); size--)
-        out->tail--;
     for (size_t i = 0; i < size; i++)
         if (line[i] == '\r' || line[i] == '\n')
             line[i] = ' ';
@@ -114,6 +111,8 @@ void reply_error_format(struct reply *r, const char *format, ...)
     char *line = buf_reserve(r->out, (size_t)size + 1);
     vsnprintf(line, (size_t)size + 1, format, again);
     va_end(again);
+    while (size > 0 && (line[size - 1] == '\r' || line[size - 1] == '\n'))
+        size--;
     buf_extend(r->out, (size_t)size);
     end_error(r->out, (size_t)size);
 }

@@ -39,8 +39,9 @@ static inline void reply_null(struct reply *r) /* $-1 or _ */
 
 void reply_simple(struct reply *r, const char *text); /* +text */
 /* "-text"; text begins with the code ("ERR ...", "WRONGTYPE ...").  Line
- * breaks inside become spaces, those at the end are dropped. */
+ * breaks inside become spaces. */
 void reply_error(struct reply *r, const char *text);
+/* The same; line breaks at the end are dropped, as Redis does for these. */
 void reply_error_format(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_int(struct reply *r, int64_t value);
 void reply_bulk(struct reply *r, struct slice bytes);
