@@ -219,8 +219,8 @@ static void print_members(const struct config *c, struct buf *out)
 
 static const char *const log_levels[] = {"debug", "verbose", "notice", "warning", NULL};
 static const char *const debug_modes[] = {"no", "yes", "local", NULL};
-static const char *const memory_policies[] = {"noeviction",   "allkeys-lru",    "volatile-lru",    "allkeys-lfu",
-                                              "volatile-lfu", "allkeys-random", "volatile-random", "volatile-ttl",
+static const char *const memory_policies[] = {"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+                                              "allkeys-lru",  "allkeys-lfu",  "allkeys-random",  "noeviction",
                                               NULL};
 
 #define AT(field) .offset = offsetof(struct config, field)
@@ -247,7 +247,8 @@ const struct config_row config_rows[] = {
                "asks."},
     {"timeout", CONFIG_INT, CONFIG_RUNTIME, AT(timeout_s), "0", LIMITS(0, INT_MAX), .unit = "seconds",
      .effect = "Idle clients are disconnected after this; 0 lets them stay."},
-    {"maxclients", CONFIG_INT, CONFIG_RUNTIME, AT(maxclients), "10000", LIMITS(1, INT_MAX), .unit = "clients",
+    {"maxclients", CONFIG_INT, CONFIG_RUNTIME, AT(maxclients), "10000", LIMITS(1, UINT32_MAX),
+     .lowest = 1, .highest = INT_MAX, .unit = "clients",
      .effect = "Connections beyond this number are refused with an error."},
     {"requirepass", CONFIG_TEXT, CONFIG_RUNTIME, AT(requirepass), "", LIMITS(0, TEXT_MAX), .unit = "",
      .effect = "The password clients must give to AUTH or HELLO, and members of a cluster to each other; empty asks "
@@ -273,7 +274,8 @@ const struct config_row config_rows[] = {
      .effect = "The file log lines are appended to; empty means standard output."},
     {"dir", CONFIG_TEXT, 0, AT(dir), ".", LIMITS(1, TEXT_MAX), .unit = "path",
      .effect = "The working directory, which relative paths of the other options start from."},
-    {"hz", CONFIG_INT, CONFIG_RUNTIME, AT(hz), "10", LIMITS(1, 500), .unit = "times a second",
+    {"hz", CONFIG_INT, CONFIG_RUNTIME, AT(hz), "10", LIMITS(0, INT_MAX), .lowest = 1, .highest = 500,
+     .unit = "times a second, from 1 to 500",
      .effect = "How often background work runs: timeouts, output limits, sampled rates."},
     {"enable-debug-command", CONFIG_ENUM, 0, AT(enable_debug_command), "no", .choices = debug_modes,
      .unit = "no, yes or local",
@@ -283,8 +285,8 @@ const struct config_row config_rows[] = {
     {"maxmemory", CONFIG_BYTES, CONFIG_RUNTIME, AT(maxmemory_bytes), "0", LIMITS(0, INT64_MAX), .unit = "bytes",
      .effect = "Writes that may add data are refused while more memory than this is used; 0 is no limit."},
     {"maxmemory-policy", CONFIG_ENUM, CONFIG_RUNTIME, AT(maxmemory_policy), "noeviction",
-     .choices = memory_policies, .unit = "noeviction, allkeys-lru, volatile-lru, allkeys-lfu, volatile-lfu, allkeys-random, volatile-random "
-             "or volatile-ttl",
+     .choices = memory_policies, .unit = "noeviction, volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu or "
+             "allkeys-random",
      .effect = "What is remembered of a key's use: with an lfu policy how often (OBJECT FREQ), otherwise when last "
                "(OBJECT IDLETIME); together with maxmemory only noeviction is accepted, as this version evicts "
                "nothing."},

@@ -42,14 +42,14 @@ enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOC
 /* The values name what a key's access is recorded for; deciding by them which
  * keys to evict is not built, see config_conflict. */
 enum memory_policy {
-    MEMORY_NOEVICTION,
-    MEMORY_ALLKEYS_LRU,
     MEMORY_VOLATILE_LRU,
-    MEMORY_ALLKEYS_LFU,
     MEMORY_VOLATILE_LFU,
-    MEMORY_ALLKEYS_RANDOM,
     MEMORY_VOLATILE_RANDOM,
-    MEMORY_VOLATILE_TTL
+    MEMORY_VOLATILE_TTL,
+    MEMORY_ALLKEYS_LRU,
+    MEMORY_ALLKEYS_LFU,
+    MEMORY_ALLKEYS_RANDOM,
+    MEMORY_NOEVICTION
 };
 
 enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
@@ -167,7 +167,7 @@ enum config_type {
     CONFIG_COUNT, /* uint64_t */
     CONFIG_BYTES, /* uint64_t; "64mb": b, k, kb, m, mb, g, gb; k is 1000, kb is 1024 */
     CONFIG_ENUM,  /* int, index into choices */
-    CONFIG_TEXT,  /* char *; min and max bound its length */
+    CONFIG_TEXT,  /* char * */
     CONFIG_FIXED, /* no field: the default is all there is in this version */
     CONFIG_SPECIAL
 };
@@ -183,7 +183,8 @@ struct config_row {
     unsigned flags; /* enum config_flag */
     size_t offset;  /* of the field in struct config */
     const char *default_text;
-    int64_t min, max;
+    int64_t min, max;     /* what is accepted; CONFIG_TEXT: bytes */
+    int64_t lowest, highest; /* CONFIG_INT: what is accepted beyond these counts as these; 0, 0: no such */
     const char *const *choices; /* CONFIG_ENUM: NULL-terminated */
     /* CONFIG_SPECIAL: on failure nothing has changed and error says why. */
     bool (*set)(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX]);

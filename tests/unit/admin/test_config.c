@@ -249,10 +249,15 @@ static void test_set(void **state)
     assert_int_equal(c->maxclients, 50);
     assert_int_equal(applied, 1);
 
-    struct slice pairs[] = {SLICE_LITERAL("timeout"), SLICE_LITERAL("9"), SLICE_LITERAL("hz"), SLICE_LITERAL("0")};
+    struct slice pairs[] = {SLICE_LITERAL("timeout"), SLICE_LITERAL("9"), SLICE_LITERAL("hz"), SLICE_LITERAL("-1")};
     assert_false(config_set(c, pairs, 2, error));
-    assert_string_equal(error, "ERR CONFIG SET failed (possibly related to argument 'hz') - argument must be between 1 "
-                               "and 500 inclusive");
+    assert_string_equal(error, "ERR CONFIG SET failed (possibly related to argument 'hz') - argument must be between 0 "
+                               "and 2147483647 inclusive");
+    assert_true(set_one(c, "hz", "0", error) && c->hz == 1);
+    assert_true(set_one(c, "hz", "9999", error) && c->hz == 500);
+    assert_true(set_one(c, "maxclients", "4294967295", error) && c->maxclients > 0);
+    assert_true(set_one(c, "hz", "10", error));
+    applied = 1;
     assert_int_equal(c->timeout_s, 0);
     assert_int_equal(applied, 1);
     assert_false(set_one(c, "nonsense", "1", error));
