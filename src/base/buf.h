@@ -28,13 +28,14 @@ static inline size_t buf_size(const struct buf *b)
 {
     return b->tail - b->head;
 }
+/* NULL while nothing was ever appended. */
 static inline char *buf_head(const struct buf *b)
 {
-    return b->data + b->head;
+    return b->data ? b->data + b->head : NULL;
 }
 static inline struct slice buf_slice(const struct buf *b)
 {
-    return (struct slice){b->data + b->head, b->tail - b->head};
+    return (struct slice){buf_head(b), b->tail - b->head};
 }
 
 /* Slow half of buf_reserve: moves or reallocates. */

@@ -63,9 +63,9 @@ static bool may_parse_on(const struct session *s, const struct request_run *run,
 static struct resp_limits limits_of(const struct session *s)
 {
     struct resp_limits limits = {
-        .argument_count_max = 1024 * 1024,
+        .argument_count_max = RESP_ARGUMENTS_MAX,
         .bulk_bytes_max = s->server->config->proto_max_bulk_bytes,
-        .inline_bytes_max = 64 * 1024,
+        .inline_bytes_max = RESP_INLINE_BYTES_MAX,
         .is_authenticated = s->is_authenticated,
     };
     if (!s->is_authenticated) {
