@@ -43,13 +43,15 @@ static inline void command_run(struct call *c)
 void command_prefetch(const struct call *calls, size_t count, uint64_t *hashes);
 
 /* command_run for a call that command_prefetch has hashed.  argv must be what
- * it was then. */
+ * it was then.  A handler that ends in an error may leave the hint unused; it
+ * is taken back, for other bytes may come to lie where the key was. */
 static inline void command_run_hinted(struct call *c, uint64_t hash)
 {
     int key = command_first_key(c);
     if (key)
         keyspace_hint(c->ks, c->argv[key], hash);
     c->command->handler(c);
+    keyspace_hint(c->ks, (struct slice){0}, 0);
 }
 
 #endif

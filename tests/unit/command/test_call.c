@@ -152,6 +152,27 @@ static void prefetching_changes_nothing(void **state)
     keyspace_free(other);
 }
 
+/* Other bytes come to lie where a key was that a failed command never used. */
+static void a_hint_does_not_outlive_its_call(void **state)
+{
+    struct fixture *f = *state;
+    char key[] = "a";
+    struct slice argv[] = {SLICE_LITERAL("set"), slice_make(key, 1), SLICE_LITERAL("v"),
+                           SLICE_LITERAL("oops")};
+    struct call c = {.ks = f->ks,
+                     .reply = &f->reply,
+                     .argc = 4,
+                     .argv = argv,
+                     .command = command_find(f->table, SLICE_LITERAL("set"))};
+    uint64_t hash;
+    command_prefetch(&c, 1, &hash);
+    command_run_hinted(&c, hash);
+    assert_true(f->reply.is_error);
+    key[0] = 'b';
+    fixture_run(f, 3, argv);
+    EXPECT("get b", "$1\r\nv\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +181,7 @@ int main(void)
         FIXTURE_TEST(floats),
         FIXTURE_TEST(times),
         FIXTURE_TEST(prefetching_changes_nothing),
+        FIXTURE_TEST(a_hint_does_not_outlive_its_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
