@@ -17,42 +17,88 @@ def oracle_server():
     server.remove()
 
 
-@pytest.fixture(scope="session")
-def lone_server():
-    server = servers.lone().start()
-    yield server
-    server.check_alive()
-    status = server.stop()
-    output = server.output()
-    server.remove()
-    assert status == 0, "exit status %s:\n%s" % (status, output)
+class Group:
+    """Servers that live as long as the tests; started anew after a crash, which
+    the test that met it reports."""
+
+    def __init__(self, count):
+        self.count, self.cluster, self.servers = count, None, []
+
+    def start(self):
+        if self.count == 1 or servers.is_oracle():
+            self.servers = [servers.lone().start()] * self.count
+            return
+        self.cluster = servers.Cluster(self.count)
+        self.servers = list(self.cluster)
+        try:
+            self.cluster.start()
+        except AssertionError:
+            self.remove()
+            raise
+
+    def check(self):
+        try:
+            for server in self.servers:
+                server.check_alive()
+        except AssertionError:
+            self.remove()
+            raise
+
+    def ready(self):
+        if not self.servers:
+            self.start()
+        return self.servers
+
+    def remove(self):
+        for server in self.servers:
+            server.kill()
+            server.remove()
+        if self.cluster:
+            self.cluster.remove()
+        self.servers, self.cluster = [], None
+
+    def finish(self):
+        """The end of all tests: equal data, exit status 0."""
+        if not self.servers:
+            return
+        if self.cluster:
+            self.cluster.wait_equal()
+            statuses = self.cluster.stop()
+        else:
+            statuses = [self.servers[0].stop()]
+        output = "\n".join(server.output() for server in self.servers)
+        self.remove()
+        assert not any(statuses), "exit statuses %s:\n%s" % (statuses, output)
+
+
+def group_for_session(count):
+    group = Group(count)
+    yield group
+    group.finish()
 
 
 @pytest.fixture(scope="session")
-def three_servers():
-    if servers.is_oracle():
-        server = servers.lone().start()
-        yield [server, server, server]
-        server.stop()
-        server.remove()
-        return
-    cluster = servers.Cluster(3).start()
-    yield list(cluster)
-    for server in cluster:
-        server.check_alive()
-    cluster.wait_equal()
-    statuses = cluster.stop()
-    output = "\n".join(server.output() for server in cluster)
-    cluster.remove()
-    assert statuses == [0, 0, 0], "exit statuses %s:\n%s" % (statuses, output)
+def group_of_one():
+    yield from group_for_session(1)
+
+
+@pytest.fixture(scope="session")
+def group_of_three():
+    yield from group_for_session(3)
 
 
 @pytest.fixture(params=["one", "three"])
 def group(request):
     """The servers under test."""
-    if request.param == "one":
-        return [request.getfixturevalue("lone_server")]
-    return request.getfixturevalue("three_servers")
+    chosen = request.getfixturevalue("group_of_" + request.param)
+    yield chosen.ready()
+    chosen.check()
+
+
+@pytest.fixture
+def lone_server(group_of_one):
+    yield group_of_one.ready()[0]
+    group_of_one.check()
 
 
 @pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])

@@ -125,6 +125,11 @@ def hello(a, b):
     return True
 
 
+def help_text(a, b):
+    """HELP: each server's own words after the same first line."""
+    return a[0] == b[0] and a[0] in "*~" and a[1][0] == b[1][0] and {kind for kind, _ in a[1] + b[1]} == {"+"}
+
+
 def client_line(a, b):
     """CLIENT INFO and LIST: one line per client with the same fields."""
     if a[0] == "-" or b[0] == "-" or a[0] != b[0]:
@@ -151,8 +156,12 @@ def rule_for(words):
         return same_shape
     if name == b"HELLO":
         return hello
+    if name == b"WAIT":
+        return same_shape
     if len(words) > 1:
         sub = words[1].upper()
+        if sub == b"HELP":
+            return help_text
         if name == b"OBJECT" and sub == b"IDLETIME":
             return lambda a, b: a == b or (a[0] == b[0] == ":" and abs(int(a[1]) - int(b[1])) <= SECONDS_TOLERANCE)
         if name == b"COMMAND" and sub == b"LIST":
