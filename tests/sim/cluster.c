@@ -587,11 +587,27 @@ static void fill(const struct cluster *cluster, struct run_result *result)
         result->needed_snapshot |= cluster->nodes[i].needs_snapshot;
 }
 
+static void print_nodes(const struct cluster *cluster, FILE *file)
+{
+    for (uint8_t i = 0; i < cluster->world.plan.members; i++) {
+        const struct node *node = &cluster->nodes[i];
+        struct rabia_status status;
+        rabia_get_status(node->rabia, cluster->world.now_us, &status);
+        fprintf(file, "replica %u%s%s: position %zu, frontier %" PRIu64 ", own next %" PRIu64 ", %" PRIu64
+                " own in flight, %s propose, history from %" PRIu64 ", inbox %zu\n", i,
+                node->is_crashed ? ", crashed" : "", node->needs_snapshot ? ", needs a snapshot" : "",
+                cluster->world.order.position[i], status.frontier, status.own_next_lap, status.own_in_flight,
+                rabia_can_propose(node->rabia) ? "may" : "may not", status.history_first_lap,
+                node->inbox_end - node->inbox_head);
+    }
+}
+
 static void report(void *context)
 {
     const struct cluster *cluster = context;
     fprintf(stderr, "--- seed %" PRIu64 ", the last events\n", cluster->world.plan.seed);
     trace_print(&cluster->world.trace, stderr, TRACE_SHOWN);
+    print_nodes(cluster, stderr);
     plan_print(&cluster->world.plan, stderr);
     fflush(stderr);
 }
@@ -628,6 +644,7 @@ void cluster_run(const struct plan_options *options, FILE *failures, struct run_
     if (world->verdict.has_failed && failures) {
         fprintf(failures, "--- the last events\n");
         trace_print(&world->trace, failures, TRACE_SHOWN);
+        print_nodes(cluster, failures);
         plan_print(&world->plan, failures);
         fprintf(failures, "FAILED seed %" PRIu64 " (%u members): %s\n", world->plan.seed, world->plan.members,
                 world->verdict.text);

@@ -125,13 +125,14 @@ static void draw_economy(struct plan *plan, struct random *random)
     plan->load_us = 600000;
 }
 
-/* What a command may take at worst once all is well: a few doublings of a
- * forfeit, a few of the longest intervals between repeats, some round trips. */
+/* What a command may take at worst once all is well: a lane's time after all
+ * the doublings there may be (suspicion.h), a few of the longest intervals
+ * between repeats, some round trips. */
 static uint64_t progress_bound(const struct plan *plan)
 {
     const struct rabia_options *o = &plan->options;
     uint64_t round = 2 * (plan->delay_us + plan->jitter_us) * 20 + 4 * plan->flush_max_us + 2 * plan->lazy_us;
-    return 64 * o->forfeit_ceiling_us + 4 * 32 * o->ask_interval_us + 4 * o->heartbeat_us + 64 * round + 2000000;
+    return 300 * o->forfeit_ceiling_us + 4 * 32 * o->ask_interval_us + 4 * o->heartbeat_us + 64 * round + 2000000;
 }
 
 void plan_draw(struct plan *plan, const struct plan_options *options)
