@@ -77,12 +77,26 @@ static bool read_time(struct call *c, const struct given *given, int64_t *expire
 
 /* --- setting --------------------------------------------------------------- */
 
-static void store(struct call *c, struct slice key, struct slice value, int64_t expire_at)
+/* A key that is set to expire in the past is there for as long as it takes to
+ * expire it; waiting for the next batch would let DBSIZE count it. */
+static void store_expiring(struct call *c, struct slice key, struct slice value, int64_t expire_at)
 {
     call_set_string(c, key, value, expire_at);
     call_changed(c, EVENT_STRING, "set", key);
-    if (expire_at >= 0)
-        call_notify(c, EVENT_GENERIC, "expire", key);
+    call_notify(c, EVENT_GENERIC, "expire", key);
+    if (expire_at <= c->now_ms)
+        keyspace_find_for_write(c->ks, c->db, key);
+}
+
+/* expire_at: unix ms, EXPIRE_NONE or EXPIRE_KEEP. */
+static void store(struct call *c, struct slice key, struct slice value, int64_t expire_at)
+{
+    if (expire_at >= 0) {
+        store_expiring(c, key, value, expire_at);
+        return;
+    }
+    call_set_string(c, key, value, expire_at);
+    call_changed(c, EVENT_STRING, "set", key);
 }
 
 static void reply_string(struct call *c, const struct entry *e)

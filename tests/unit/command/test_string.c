@@ -73,6 +73,8 @@ static void set_times(void **state)
     EXPECT("set k w keepttl", OK);
     EXPECT("pttl k", ":1\r\n");
     EXPECT("set k v pxat 1000000", OK);
+    EVENTS("set:k expire:k expired:k ");
+    EXPECT("dbsize", ":0\r\n");
     EXPECT("get k", NONE);
     EXPECT("set k v ex 10", OK);
     EXPECT("set k v", OK);
