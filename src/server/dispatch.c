@@ -8,6 +8,7 @@
  *                         cluster: handed to the replica; answered later
  *   ROUTE_READ, READONLY  cluster: here and now, from local data */
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "command/run.h"
 #include "server/server.h"
@@ -242,8 +243,22 @@ static enum outcome hand_over(struct session *s, const struct call *call)
     return HANDLED;
 }
 
+/* A browser made to send its request here must not get its body run: the
+ * connection ends at the first line, without an answer. */
+static enum outcome refuse_http(struct session *s)
+{
+    if (must_stall(s))
+        return MUST_WAIT;
+    log_warning("server", "closing the connection from %s: it speaks HTTP, perhaps against its user's will",
+                stream_peer_address(s->stream));
+    session_kill(s, NULL);
+    return HANDLED;
+}
+
 static enum outcome answer_unknown(struct session *s, const struct call *call)
 {
+    if (slice_is(call->argv[0], "POST") || slice_is(call->argv[0], "Host:"))
+        return refuse_http(s);
     char error[COMMAND_ERROR_MAX];
     const struct command *row = command_resolve(s->server->commands, call->argc, call->argv, error);
     CHECK(!row);

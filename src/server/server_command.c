@@ -404,7 +404,7 @@ const struct command server_command_rows[] = {
      SERVER_GROUP("5.0.0", "O(1)", "Tells the version, with a smile."),
      COMMAND_ARGUMENTS({.name = "version", .type = ARGUMENT_INTEGER, .token = "VERSION",
                         .flags = ARGUMENT_OPTIONAL})},
-    {.name = "debug", .arity = -2, .flags = ADMIN_FLAGS | COMMAND_DEBUG_ONLY,
+    {.name = "debug", .arity = -2, .flags = ADMIN_FLAGS | COMMAND_DEBUG_ONLY | COMMAND_PLAIN,
      SERVER_GROUP("1.0.0", "Depends on subcommand.", "Looks into the server and disturbs it, for tests."),
      COMMAND_SUBCOMMANDS(debug_subcommands)},
 };
