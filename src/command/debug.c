@@ -102,31 +102,35 @@ static void add_one(struct call *c, const struct population *p, int64_t number)
     call_set_string(c, key, value, EXPIRE_NONE);
 }
 
+static void populate(struct call *c, struct slice prefix, int64_t count, size_t size)
+{
+    struct population p = {.prefix_length = prefix.len, .value_size = size, .is_sized = size > 0};
+    p.key = mem_alloc(prefix.len + POPULATE_NUMBER_MAX);
+    p.value = mem_calloc(1, size + 1);
+    if (prefix.len)
+        memcpy(p.key, prefix.ptr, prefix.len);
+    for (int64_t i = 0; i < count; i++)
+        add_one(c, &p, i);
+    mem_free(p.value);
+    mem_free(p.key);
+}
+
 static void debug_populate(struct call *c)
 {
     int64_t count, size = 0;
+    struct slice prefix = c->argc > 3 ? c->argv[3] : SLICE_LITERAL("key");
     if (c->argc > 5) {
         reply_error(c->reply,
                     "ERR unknown subcommand or wrong number of arguments for 'populate'. Try DEBUG HELP.");
         return;
     }
-    struct slice prefix = c->argc > 3 ? c->argv[3] : SLICE_LITERAL("key");
     if (!read_positive(c, 2, &count) || (c->argc > 4 && !read_positive(c, 4, &size)))
         return;
     if (size > COMMAND_STRING_MAX) {
         reply_error(c->reply, ERROR_STRING_TOO_LONG);
         return;
     }
-    struct population p = {.key = mem_alloc(prefix.len + POPULATE_NUMBER_MAX),
-                           .value = mem_calloc(1, (size_t)size + 1)};
-    p.prefix_length = prefix.len;
-    p.value_size = (size_t)size;
-    p.is_sized = size > 0;
-    memcpy(p.key, prefix.ptr, prefix.len);
-    for (int64_t i = 0; i < count; i++)
-        add_one(c, &p, i);
-    mem_free(p.value);
-    mem_free(p.key);
+    populate(c, prefix, count, (size_t)size);
     reply_ok(c->reply);
 }
 

@@ -280,39 +280,42 @@ static void command_list(struct call *c)
 
 /* --- GETKEYS --------------------------------------------------------------- */
 
-/* Finds the keys of the command line from argument 2 on; *keys is the caller's
- * to free.  -1 after an error was written. */
-static int keys_of_rest(struct call *c, struct command_key **keys)
+/* Why the command line has no keys to look for; NULL if it may have. */
+static const char *reason_for_no_keys(const struct command *row, int argc)
+{
+    if (!row)
+        return "ERR Invalid command specified";
+    if (!command_has_keys(row))
+        return "ERR The command has no key arguments";
+    if (!command_arity_fits(row, argc))
+        return "ERR Invalid number of arguments specified for command";
+    return NULL;
+}
+
+/* Finds the keys of the command line from argument 2 on, room for c->argc of
+ * them; -1 after an error was written. */
+static int keys_of_rest(struct call *c, struct command_key *keys)
 {
     int argc = c->argc - 2;
     const struct slice *argv = c->argv + 2;
     const struct command *row = command_follow(c->table, argc, argv);
-    const char *error = NULL;
-    int count = -1;
-    *keys = NULL;
-    if (!row) {
-        error = "ERR Invalid command specified";
-    } else if (!command_has_keys(row)) {
-        error = "ERR The command has no key arguments";
-    } else if (!command_arity_fits(row, argc)) {
-        error = "ERR Invalid number of arguments specified for command";
-    } else {
-        *keys = mem_alloc((size_t)argc * sizeof **keys);
-        count = command_keys_and_flags(row, argc, argv, *keys, argc);
-        if (count <= 0 && row->flags & COMMAND_NO_MANDATORY_KEYS)
+    const char *error = reason_for_no_keys(row, argc);
+    if (!error) {
+        int count = command_keys_and_flags(row, argc, argv, keys, argc);
+        if (count > 0)
+            return count;
+        if (row->flags & COMMAND_NO_MANDATORY_KEYS)
             return 0;
-        if (count <= 0)
-            error = "ERR Invalid arguments specified for command";
+        error = "ERR Invalid arguments specified for command";
     }
-    if (error)
-        reply_error(c->reply, error);
-    return error ? -1 : count;
+    reply_error(c->reply, error);
+    return -1;
 }
 
 static void command_getkeys(struct call *c)
 {
-    struct command_key *keys;
-    int count = keys_of_rest(c, &keys);
+    struct command_key *keys = mem_alloc((size_t)c->argc * sizeof *keys);
+    int count = keys_of_rest(c, keys);
     if (count >= 0)
         reply_array(c->reply, (size_t)count);
     for (int i = 0; i < count; i++)
@@ -322,8 +325,8 @@ static void command_getkeys(struct call *c)
 
 static void command_getkeysandflags(struct call *c)
 {
-    struct command_key *keys;
-    int count = keys_of_rest(c, &keys);
+    struct command_key *keys = mem_alloc((size_t)c->argc * sizeof *keys);
+    int count = keys_of_rest(c, keys);
     if (count >= 0)
         reply_array(c->reply, (size_t)count);
     for (int i = 0; i < count; i++) {
