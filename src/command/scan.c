@@ -52,9 +52,11 @@ struct scan {
     size_t found_count, found_capacity;
 };
 
-/* As strtoul reads: a sign is allowed, and no digits at all mean 0. */
+/* As strtoul reads a C string: a sign is allowed, a zero byte is the end, and
+ * nothing at all means 0. */
 static bool parse_cursor(struct slice text, uint64_t *cursor)
 {
+    text.len = strnlen(text.ptr, text.len);
     bool has_sign = text.len > 0 && (text.ptr[0] == '-' || text.ptr[0] == '+');
     uint64_t value = 0;
     for (size_t i = has_sign; i < text.len; i++) {

@@ -137,6 +137,8 @@ static void walking(void **state)
     EXPECT("scan x", "-ERR invalid cursor\r\n");
     EXPECT("scan -", "-ERR invalid cursor\r\n");
     EXPECT("scan 18446744073709551616", "-ERR invalid cursor\r\n");
+    struct slice with_zero[] = {SLICE_LITERAL("scan"), SLICE_LITERAL("0\0x")};
+    assert_true(fixture_run(f, 2, with_zero).ptr[0] == '*');
     EXPECT("scan 0 count 0", "-ERR syntax error\r\n");
     EXPECT("scan 0 match", "-ERR syntax error\r\n");
     EXPECT("randomkey", NONE);
