@@ -182,9 +182,7 @@ static const char *refusal_of(const struct session *s, const struct command *row
     if (!s->is_authenticated && !(row->flags & COMMAND_NO_AUTH))
         return "NOAUTH Authentication required.";
     if ((row->flags & COMMAND_DEBUG_ONLY) && !debug_is_allowed(s))
-        return "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
-               "it from a local connection, otherwise you need to set this option in the configuration file, and "
-               "then restart the server.";
+        return ERROR_DEBUG_REFUSED;
     if ((row->flags & COMMAND_DENYOOM) && s->server->is_over_memory)
         return "OOM command not allowed when used memory > 'maxmemory'.";
     if (row->route != ROUTE_LOCAL && !(s->is_readonly && row->route == ROUTE_READ))
@@ -210,9 +208,8 @@ static enum outcome run_here(struct session *s, struct request_run *run, int ind
         return MUST_WAIT;
     struct call *call = &run->calls[index];
     const struct command *row = call->command;
-    call->reply = session_reply_begin(s);
+    call->reply = session_command_begin(s, row);
     call->db = s->db;
-    s->reply_start = call->reply->out ? buf_size(call->reply->out) : 0;
     if (row->route != ROUTE_LOCAL && replica_is_lone(s->server->replica)) {
         replica_begin(s->server->replica);
         call->position = s->last_write_position = replica_position(s->server->replica);
@@ -223,9 +220,7 @@ static enum outcome run_here(struct session *s, struct request_run *run, int ind
         command_run_hinted(call, run->hashes[index]);
     else
         command_run(call);
-    stats_count_run(&s->server->stats, row, 0, s->reply.is_error);
-    if (s->reply.is_error && s->reply.out)
-        session_count_error(s, s->reply_start);
+    session_command_end(s, row);
     session_reply_end(s);
     return HANDLED;
 }
@@ -262,14 +257,31 @@ static enum outcome answer_unknown(struct session *s, const struct call *call)
     char error[COMMAND_ERROR_MAX];
     const struct command *row = command_resolve(s->server->commands, call->argc, call->argv, error);
     CHECK(!row);
-    /* Who has not said who they are learns nothing of the commands. */
-    return answer_error(s, NULL, s->is_authenticated ? error : "NOAUTH Authentication required.");
+    return answer_error(s, NULL, error);
+}
+
+/* Places beyond maxclients are for peers, who authenticate and introduce
+ * themselves. */
+static bool is_turned_away(const struct session *s, const struct command *row)
+{
+    if (!s->is_surplus || s->server->session_count <= (size_t)s->server->config->maxclients)
+        return false;
+    return !row || !((row->flags & COMMAND_NO_AUTH) || session_is_link_command(row));
+}
+
+static enum outcome turn_away(struct session *s, const struct command *row)
+{
+    s->server->stats.connections_rejected++;
+    session_close_after_reply(s);
+    return answer_error(s, row, ERROR_MAX_CLIENTS);
 }
 
 static enum outcome handle(struct session *s, struct request_run *run, int index)
 {
     struct call *call = &run->calls[index];
     const struct command *row = call->command;
+    if (is_turned_away(s, row))
+        return turn_away(s, row);
     if (!row)
         return answer_unknown(s, call);
     s->last_command = row;

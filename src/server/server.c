@@ -10,19 +10,46 @@ enum {
 
 /* --- connections ---------------------------------------------------------- */
 
+static bool has_place_for_peer(const struct server *server)
+{
+    return !replica_is_lone(server->replica) &&
+           server->session_count < (size_t)server->config->maxclients + SERVER_SURPLUS_MAX;
+}
+
+static void say_full(struct stream *stream)
+{
+    static const char text[] = "-" ERROR_MAX_CLIENTS "\r\n";
+    buf_append(stream_out(stream), text, sizeof text - 1);
+    stream_flush(stream);
+}
+
 void server_on_accept(void *context, struct stream *stream)
 {
     struct server *server = context;
     server->stats.connections_received++;
-    if (server->session_count < (size_t)server->config->maxclients) {
-        session_create(server, stream);
+    bool is_full = server->session_count >= (size_t)server->config->maxclients;
+    if (!is_full || has_place_for_peer(server)) {
+        session_create(server, stream)->is_surplus = is_full;
         return;
     }
     server->stats.connections_rejected++;
-    static const char text[] = "-ERR max number of clients reached\r\n";
-    buf_append(stream_out(stream), text, sizeof text - 1);
-    stream_flush(stream);
+    say_full(stream);
     stream_free(stream);
+}
+
+/* Clients that took a place kept for peers and said nothing. */
+static void end_surplus_sessions(struct server *server)
+{
+    if (server->session_count <= (size_t)server->config->maxclients)
+        return;
+    int64_t now_ms = loop_wall_ms(server->loop);
+    LIST_FOR_EACH(&server->sessions, struct session, link, s) {
+        if (!s->is_surplus || now_ms - s->created_ms < SERVER_SURPLUS_MS)
+            continue;
+        server->stats.connections_rejected++;
+        say_full(s->stream);
+        session_kill(s, "maxclients is reached, and it is no peer");
+    }
 }
 
 static void end_idle_sessions(struct server *server)
@@ -73,6 +100,7 @@ static void on_cron(void *context)
     keyspace_set_access_clock(server->keyspace, now_ms);
     watch_memory(server);
     end_idle_sessions(server);
+    end_surplus_sessions(server);
     if (server->paused_until_ms && now_ms >= server->paused_until_ms)
         server_unpause(server);
     replica_cron(server->replica);

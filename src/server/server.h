@@ -16,7 +16,14 @@
 #include "replica/replica.h"
 #include "store/keyspace.h"
 
-enum { SERVER_LISTENERS_MAX = 17 }; /* 16 bind addresses and a unix socket */
+enum {
+    SERVER_LISTENERS_MAX = 17, /* 16 bind addresses and a unix socket */
+    /* Places beyond maxclients in a cluster: whoever connects may be a peer,
+     * and has SERVER_SURPLUS_MS to say so. */
+    SERVER_SURPLUS_MAX = 16,
+    SERVER_SURPLUS_MS = 1000,
+};
+#define ERROR_MAX_CLIENTS "ERR max number of clients reached"
 
 struct server {
     struct loop *loop;
@@ -43,7 +50,6 @@ struct server {
     int64_t shutdown_deadline_us;
     bool is_over_memory; /* as of the last cron: writes that need memory are refused */
     int64_t started_wall_us;
-    uint64_t usec_carry_ns; /* of command statistics: what rounding to microseconds left over */
     struct slice *arguments; /* of the run of commands being handled (dispatch.c) */
     size_t argument_capacity;
     char run_id[41];

@@ -46,6 +46,7 @@ struct session {
     struct resp_parser parser;
     struct reply reply;           /* writes to the stream's out buffer, or nowhere */
     size_t reply_start;           /* bytes in the out buffer when it began */
+    int64_t began_us;             /* of the command that runs, if it is measured; else 0 */
 
     int db;
     uint8_t protocol; /* 2 or 3 */
@@ -57,6 +58,7 @@ struct session {
     bool is_throttled; /* the replica's queue is full, or too much of ours is pending */
     bool is_busy;    /* its input is being handled: the struct must outlive that */
     bool is_unix;
+    bool is_surplus; /* came when maxclients was reached: may introduce itself as a peer, nothing else */
     /* RABIA LINK was accepted: the stream becomes a link once the command is consumed. */
     bool becomes_link;
     uint64_t link_from_id, link_incarnation;
@@ -100,6 +102,9 @@ void session_unblock(struct session *s);
 struct reply *session_reply_begin(struct session *s);
 /* A reply is complete: sends it with this pass, holds the output to its limits. */
 void session_reply_end(struct session *s);
+/* Around the run of one command: where its reply goes, and its statistics. */
+struct reply *session_command_begin(struct session *s, const struct command *row);
+void session_command_end(struct session *s, const struct command *row);
 /* Counts the error reply that begins at this offset of the out buffer. */
 void session_count_error(struct session *s, size_t reply_start);
 /* (dispatch.c) Handles whole commands from the head of the input; returns how
@@ -112,6 +117,9 @@ void session_set_reply_mode(struct session *s, enum session_reply_mode mode);
 /* Bytes held for this session: input, output, parser, itself. */
 size_t session_memory(const struct session *s);
 size_t session_output_bytes(const struct session *s);
+
+/* (rabia_link.c) Whether this is how a peer introduces itself. */
+bool session_is_link_command(const struct command *row);
 
 /* --- connection_command.c, client_command.c ------------------------------- */
 
