@@ -207,8 +207,8 @@ static void print_command(const struct stats *stats, const struct command *conta
     if (!c)
         return;
     buf_printf(out, "cmdstat_%s%s%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64,
-               container ? container->name : "", container ? "|" : "", row->name, c->calls, c->usec,
-               ratio(c->usec, c->calls), c->rejected);
+               container ? container->name : "", container ? "|" : "", row->name, c->calls, stats_usec(c),
+               ratio(stats_usec(c), c->calls), c->rejected);
     buf_printf(out, ",failed_calls=%" PRIu64 "\r\n", c->failed);
 }
 

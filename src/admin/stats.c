@@ -56,6 +56,14 @@ const struct command_stats *stats_find(const struct stats *s, const struct comma
     return NULL;
 }
 
+uint64_t stats_usec(const struct command_stats *c)
+{
+    if (c->short_calls == 0 || c->calls <= c->long_calls)
+        return c->long_usec;
+    double share = (double)(c->calls - c->long_calls) / (double)c->short_calls;
+    return c->long_usec + (uint64_t)((double)c->short_usec * share);
+}
+
 void stats_count_error(struct stats *s, struct slice text)
 {
     s->error_replies++;

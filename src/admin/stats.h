@@ -29,7 +29,10 @@ enum {
 
 struct command_stats {
     const struct command *row; /* NULL: free */
-    uint64_t calls, usec;
+    uint64_t calls;
+    uint64_t last_usec;              /* of the last measured run */
+    uint64_t long_calls, long_usec;  /* runs of STATS_LONG_USEC or more that were measured */
+    uint64_t short_calls, short_usec; /* shorter runs that were measured */
     uint64_t rejected; /* refused before it ran: arity, authentication, memory */
     uint64_t failed;   /* ran and answered with an error */
 };
@@ -99,12 +102,31 @@ static inline struct command_stats *stats_of(struct stats *s, const struct comma
 /* NULL if it was never counted. */
 const struct command_stats *stats_find(const struct stats *s, const struct command *row);
 
-/* One run; usec 0 if it was not measured. */
-static inline void stats_count_run(struct stats *s, const struct command *row, uint64_t usec, bool is_failed)
+/* Reading the clock costs as much as a short command, so of those one run in
+ * STATS_SAMPLED is measured; a command whose last measured run was long is
+ * always measured. */
+enum { STATS_SAMPLED = 16, STATS_LONG_USEC = 50 };
+static inline bool stats_is_measured(const struct command_stats *c)
+{
+    return c->calls % STATS_SAMPLED == 0 || c->last_usec >= STATS_LONG_USEC;
+}
+/* A measured run took usec. */
+static inline void stats_count_usec(struct command_stats *c, uint64_t usec)
+{
+    bool is_long = usec >= STATS_LONG_USEC;
+    c->last_usec = usec;
+    c->long_calls += is_long;
+    c->long_usec += is_long ? usec : 0;
+    c->short_calls += !is_long;
+    c->short_usec += is_long ? 0 : usec;
+}
+/* Time of all runs: what was measured, the short ones standing for those that
+ * were not. */
+uint64_t stats_usec(const struct command_stats *c);
+static inline void stats_count_run(struct stats *s, const struct command *row, bool is_failed)
 {
     struct command_stats *c = stats_of(s, row);
     c->calls++;
-    c->usec += usec;
     c->failed += is_failed;
     s->commands_processed++;
 }

@@ -219,6 +219,12 @@ static void start(struct server *server)
 
 static void stop(struct server *server)
 {
+    /* The end is under way: a second request must not cut it short. */
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
     server_stop(server);
     for (int i = 0; i < server->listener_count; i++)
         listener_free(server->listeners[i]);

@@ -227,6 +227,26 @@ size_t session_memory(const struct session *s)
     return sizeof *s + resp_parser_memory(&s->parser) + (s->stream ? stream_memory(s->stream) : 0);
 }
 
+/* --- around a command ----------------------------------------------------- */
+
+struct reply *session_command_begin(struct session *s, const struct command *row)
+{
+    struct reply *reply = session_reply_begin(s);
+    s->reply_start = reply->out ? buf_size(reply->out) : 0;
+    s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
+    return reply;
+}
+
+void session_command_end(struct session *s, const struct command *row)
+{
+    struct stats *stats = &s->server->stats;
+    if (s->began_us)
+        stats_count_usec(stats_of(stats, row), (uint64_t)(loop_clock_us() - s->began_us));
+    stats_count_run(stats, row, s->reply.is_error);
+    if (s->reply.is_error && s->reply.out)
+        session_count_error(s, s->reply_start);
+}
+
 /* --- blocking ------------------------------------------------------------- */
 
 void session_block(struct session *s, uint64_t deadline_us, void (*on_timeout)(struct session *s))
@@ -255,11 +275,7 @@ static struct session *session_of(struct proposer_client *client)
 
 static struct reply *on_replica_begin(struct proposer_client *client, const struct command *row)
 {
-    (void)row;
-    struct session *s = session_of(client);
-    struct reply *reply = session_reply_begin(s);
-    s->reply_start = reply->out ? buf_size(reply->out) : 0;
-    return reply;
+    return session_command_begin(session_of(client), row);
 }
 
 static void settle(struct session *s)
@@ -277,19 +293,12 @@ static void settle(struct session *s)
     free_if_done(s);
 }
 
-static void count_outcome(struct session *s, const struct command *row)
-{
-    stats_count_run(&s->server->stats, row, 0, s->reply.is_error);
-    if (s->reply.is_error && s->reply.out)
-        session_count_error(s, s->reply_start);
-}
-
 static void on_replica_end(struct proposer_client *client, const struct command *row, uint64_t position)
 {
     struct session *s = session_of(client);
     if (row->route == ROUTE_WRITE)
         s->last_write_position = position;
-    count_outcome(s, row);
+    session_command_end(s, row);
     settle(s);
 }
 

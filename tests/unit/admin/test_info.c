@@ -35,7 +35,8 @@ static int set_up(void **state)
     command_table_add_data_types((struct command_table *)(uintptr_t)sources.commands);
     keyspace_set(sources.keyspace, 3, SLICE_LITERAL("k"), SLICE_LITERAL("v"), EXPIRE_NONE);
     stats_init(&stats);
-    stats_count_run(&stats, command_find(sources.commands, SLICE_LITERAL("get")), 5, false);
+    stats_count_usec(stats_of(&stats, command_find(sources.commands, SLICE_LITERAL("get"))), 5);
+    stats_count_run(&stats, command_find(sources.commands, SLICE_LITERAL("get")), false);
     stats_count_error(&stats, SLICE_LITERAL("ERR no"));
     status = (struct replica_status){.state = REPLICA_UP, .state_text = "up", .member_count = 2, .self_id = 1};
     status.peers[0] = (struct replica_peer_status){.id = 1, .host = "a", .port = 7001, .link = LINK_SELF};

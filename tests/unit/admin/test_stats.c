@@ -20,18 +20,40 @@ static void test_commands(void **state)
     static const struct command rows[300];
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 300; i++)
-            stats_count_run(&s, &rows[i], (uint64_t)i, i % 2);
+            stats_count_run(&s, &rows[i], i % 2);
     stats_count_rejection(&s, &rows[7]);
     assert_int_equal(s.command_count, 300);
     assert_int_equal(s.commands_processed, 600);
     const struct command_stats *seventh = stats_find(&s, &rows[7]);
     assert_int_equal(seventh->calls, 2);
-    assert_int_equal(seventh->usec, 14);
     assert_int_equal(seventh->failed, 2);
     assert_int_equal(seventh->rejected, 1);
     stats_reset(&s);
     assert_null(stats_find(&s, &rows[7]));
     assert_int_equal(s.commands_processed, 0);
+}
+
+/* Goal: measured runs stand for those that are not, long ones for themselves. */
+static void test_measuring(void **state)
+{
+    (void)state;
+    stats_init(&s);
+    static const struct command row;
+    struct command_stats *c = stats_of(&s, &row);
+    int measured = 0;
+    for (int i = 0; i < 10 * STATS_SAMPLED; i++) {
+        if (stats_is_measured(c)) {
+            measured++;
+            stats_count_usec(c, 3);
+        }
+        stats_count_run(&s, &row, false);
+    }
+    assert_int_equal(measured, 10);
+    assert_int_equal(stats_usec(c), 10 * STATS_SAMPLED * 3);
+    stats_count_usec(c, STATS_LONG_USEC);
+    stats_count_run(&s, &row, false);
+    assert_int_equal(stats_usec(c), 10 * STATS_SAMPLED * 3 + STATS_LONG_USEC);
+    assert_true(stats_is_measured(c));
 }
 
 static void test_errors(void **state)
