@@ -67,7 +67,7 @@ static void schedule_dial(struct link *l)
 
 void link_break(struct link *l, const char *why)
 {
-    bool was_up = l->state == LINK_UP;
+    bool was_up = l->state == LINK_UP && !l->is_quiet;
     /* A peer that stays away would fill the log: say each reason once. */
     bool is_news = was_up || strncmp(l->last_error, why, sizeof l->last_error - 1) != 0;
     snprintf(l->last_error, sizeof l->last_error, "%s", why);
@@ -164,10 +164,8 @@ void link_accept(struct link *l, struct stream *stream)
 static bool on_reply(void *context, size_t index, const struct dial_reply *reply)
 {
     struct link *l = context;
-    if (reply->kind != DIAL_REPLY_TEXT) {
-        snprintf(l->last_error, sizeof l->last_error, "%.*s", (int)reply->text.len, reply->text.ptr);
+    if (reply->kind != DIAL_REPLY_TEXT)
         return false;
-    }
     struct dial_command commands[2];
     bool is_last = index + 1 == l->events->introduce(l->context, l->peer, commands);
     return !is_last || l->events->accepted(l->context, l->peer, reply->text);

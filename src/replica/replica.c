@@ -22,6 +22,7 @@ enum {
     HEARD_US = 1000 * 1000,           /* a peer that spoke within this is there */
     STATE_REPEAT_US = 200 * 1000,     /* stage and view are repeated until formed */
     WAIT_LOG_US = 5 * 1000 * 1000,    /* a state of waiting says so this often */
+    REFUSAL_LOG_US = 60 * 1000 * 1000, /* and a refusal for the same reason */
     CLOCK_OFFSET_US = 60 * 1000 * 1000, /* how long a refused clock is held back before it is tried again */
     IDLE_EXPIRE_MS = 50,              /* what is due this long, and nobody writes: propose the clock */
     QUEUED_BYTES_MAX = 256 << 20,
@@ -61,9 +62,17 @@ struct replica {
     struct buf chunk_scratch;
     struct timer wake_timer;
     uint64_t cluster_timeout_us, quorum_lost_us, waits_since_us, wait_logged_us, state_said_us;
-    uint64_t clock_behind_ms, clock_refused_us;
+    struct refused_clock {
+        uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */
+    } refused_clocks[RABIA_MEMBERS_MAX];
+    uint8_t hearing; /* the peer whose messages the step under way is about */
     uint64_t batches_applied, batches_void, clock_refusals;
     char refusal[256], hello_error[256], introduction[4][24];
+    /* Per member, and one for all strangers: what is refused comes again and again. */
+    struct refusal_logged {
+        const char *why; /* static text of the last line in the log */
+        uint64_t logged_us;
+    } refusals_logged[RABIA_MEMBERS_MAX + 1];
     struct slice introduction_argv[8], auth_argv[2];
 };
 
@@ -75,6 +84,23 @@ static uint64_t now_of(const struct replica *r)
 bool replica_is_lone(const struct replica *r)
 {
     return r->state == REPLICA_LONE;
+}
+
+static bool is_heard(const struct replica *r, int member)
+{
+    return member == r->self || (r->links[member].state == LINK_UP && !r->links[member].is_quiet &&
+                                 now_of(r) < r->links[member].heard_us + HEARD_US);
+}
+
+/* Whether a refusal is worth a line; why is static text, member an index, -1
+ * for a stranger. */
+static bool is_news(struct replica *r, int member, const char *why)
+{
+    struct refusal_logged *last = &r->refusals_logged[member < 0 ? RABIA_MEMBERS_MAX : member];
+    if (last->why == why && now_of(r) < last->logged_us + REFUSAL_LOG_US)
+        return false;
+    *last = (struct refusal_logged){why, now_of(r)};
+    return true;
 }
 
 /* --- steps of the order --------------------------------------------------- */
@@ -192,6 +218,18 @@ static void apply_one(struct replica *r, const struct rabia_decided *decided)
     r->batches_applied++;
 }
 
+static void note_refused_clock(struct replica *r, uint8_t peer, uint64_t clock_ms)
+{
+    uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
+    uint64_t behind_ms = wall_ms > clock_ms ? wall_ms - clock_ms : 0;
+    r->refused_clocks[peer] = (struct refused_clock){behind_ms, now_of(r)};
+    r->clock_refusals++;
+    static const char why[] = "the clock of this machine or of that member is wrong";
+    if (is_news(r, peer, why))
+        log_warning("replica", "member %u refused a batch, its clock is %" PRIu64 " ms behind ours: %s",
+                    r->members[peer].id, behind_ms, why);
+}
+
 /* In the order rabia.h prescribes.  There is no journal in this version, so
  * nothing needs to be written before it is sent. */
 static void honour(struct replica *r)
@@ -200,14 +238,8 @@ static void honour(struct replica *r)
     for (size_t i = 0; i < r->out.decided_count; i++)
         apply_one(r, &r->out.decided[i]);
     r->order_deadline_us = r->out.deadline_us;
-    if (r->out.clock_refused_ms) {
-        uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
-        r->clock_refusals++;
-        r->clock_behind_ms = wall_ms > r->out.clock_refused_ms ? wall_ms - r->out.clock_refused_ms : 0;
-        r->clock_refused_us = now_of(r);
-        log_warning("replica", "a peer's clock is %" PRIu64 " ms behind ours, and it refused a batch: check this machine's clock",
-                    r->clock_behind_ms);
-    }
+    if (r->out.clock_refused_ms)
+        note_refused_clock(r, r->hearing, r->out.clock_refused_ms);
     if (r->out.snapshot_from_lap != RABIA_NO_LAP && r->state == REPLICA_UP) {
         r->state = REPLICA_BEHIND;
         log_warning("replica",
@@ -229,11 +261,30 @@ static void step(struct replica *r, const struct rabia_event *event)
     honour(r);
 }
 
-static uint64_t proposal_clock_ms(struct replica *r)
+static uint64_t behind_ms_of(const struct replica *r, int peer)
 {
-    if (r->clock_behind_ms && now_of(r) > r->clock_refused_us + CLOCK_OFFSET_US)
-        r->clock_behind_ms = 0;
-    return (uint64_t)loop_wall_ms(r->loop) - r->clock_behind_ms;
+    const struct refused_clock *clock = &r->refused_clocks[peer];
+    return now_of(r) > clock->refused_us + CLOCK_OFFSET_US ? 0 : clock->behind_ms;
+}
+
+/* A batch needs the echo of some peers, not of all: our clock yields to theirs
+ * only as far as a quorum asks, or a single clock that is behind would hold
+ * back everybody's. */
+static uint64_t proposal_clock_ms(const struct replica *r)
+{
+    uint64_t behind[RABIA_MEMBERS_MAX]; /* of the peers that are there, ascending */
+    int count = 0, needed = r->member_count / 2;
+    for (int i = 0; i < r->member_count; i++) {
+        if (i == r->self || !is_heard(r, i))
+            continue;
+        uint64_t ms = behind_ms_of(r, i);
+        int at = count++;
+        for (; at > 0 && behind[at - 1] > ms; at--)
+            behind[at] = behind[at - 1];
+        behind[at] = ms;
+    }
+    uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
+    return needed > 0 && count >= needed ? wall_ms - behind[needed - 1] : wall_ms;
 }
 
 static void propose(struct replica *r)
@@ -304,6 +355,14 @@ static bool meet(struct replica *r, uint8_t peer, uint64_t incarnation)
 
 /* --- events of links ------------------------------------------------------ */
 
+static int index_of(const struct replica *r, uint64_t id)
+{
+    for (int i = 0; i < r->member_count; i++)
+        if (r->members[i].id == id)
+            return i;
+    return -1;
+}
+
 static size_t on_introduce(void *context, uint8_t peer, struct dial_command commands[static 2])
 {
     struct replica *r = context;
@@ -336,8 +395,10 @@ static bool on_accepted(void *context, uint8_t peer, struct slice answer)
         return false;
     if (meet(r, peer, incarnation))
         return true;
-    log_warning("replica", "member %u came back without its memory: rejoining is not in this version, it stays out",
-                r->members[peer].id);
+    static const char why[] = "came back without its memory";
+    if (is_news(r, peer, why))
+        log_warning("replica", "member %u %s: rejoining is not in this version, it stays out",
+                    r->members[peer].id, why);
     return false;
 }
 
@@ -367,7 +428,7 @@ static void on_down(void *context, uint8_t peer)
 static void hand_messages(struct replica *r, uint8_t peer, const struct rabia_message *messages, size_t count)
 {
     struct rabia_event event = event_of(r, RABIA_EVENT_MESSAGES);
-    event.peer = peer;
+    event.peer = r->hearing = peer;
     event.messages = messages;
     event.message_count = count;
     step(r, &event);
@@ -472,18 +533,11 @@ static const struct link_events replica_link_events = {
 
 /* --- hello: a peer dials us ----------------------------------------------- */
 
-static int index_of(const struct replica *r, uint64_t id)
-{
-    for (int i = 0; i < r->member_count; i++)
-        if (r->members[i].id == id)
-            return i;
-    return -1;
-}
-
 static const char *refuse(struct replica *r, const struct replica_hello *hello, const char *why)
 {
     snprintf(r->hello_error, sizeof r->hello_error, "ERR link refused: %s", why);
-    log_warning("replica", "refused a link from member %" PRIu64 ": %s", hello->from_id, why);
+    if (is_news(r, index_of(r, hello->from_id), why))
+        log_warning("replica", "refused a link from member %" PRIu64 ": %s", hello->from_id, why);
     return r->hello_error;
 }
 
@@ -728,12 +782,6 @@ bool replica_is_drained(const struct replica *r)
 
 /* --- quorum --------------------------------------------------------------- */
 
-static bool is_heard(const struct replica *r, int member)
-{
-    return member == r->self || (r->links[member].state == LINK_UP && !r->links[member].is_quiet &&
-                                 now_of(r) < r->links[member].heard_us + HEARD_US);
-}
-
 static int heard_count(const struct replica *r)
 {
     int count = 0;
@@ -885,7 +933,7 @@ static void expire_idle(struct replica *r)
         while (keyspace_expire_due(r->keyspace, LONE_EXPIRE_MAX) == LONE_EXPIRE_MAX &&
                loop_clock_us() < loop_now_us(r->loop) + 4 * RECLAIM_US)
             ;
-    } else if (r->state == REPLICA_UP && due < wall_ms - IDLE_EXPIRE_MS * (1 + r->self)) {
+    } else if (r->state == REPLICA_UP && due < (int64_t)proposal_clock_ms(r) - IDLE_EXPIRE_MS * (1 + r->self)) {
         /* Members in turn: who comes first saves the others the trouble. */
         proposer_add_clock(&r->proposer, now_of(r));
     }
