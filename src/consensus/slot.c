@@ -63,7 +63,7 @@ static bool count_in_phase(struct slot *slot, uint16_t bit, const struct rabia_m
     if (message->phase > own_phase(slot) + PHASES_AHEAD)
         return false;
     struct phase *phase = phase_reach(slot, message->phase);
-    if (MUTANT(MUTANT_VOTE_TWICE))
+    if (MUTANT(MUTANT_VOTE_TWICE) && message->kind == RABIA_STATE)
         phase->is_vote_said = false;
     if (message->kind == RABIA_STATE)
         return mark_once(&phase->state[message->value], (unsigned)phase->state[0] | phase->state[1], bit);
