@@ -3,9 +3,10 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
-#include "replica/batch_code.h"
+#include "base/varint.h"
+#include "consensus/message_code.h"
 
-enum { CHECKSUM_OFFSET = 8, CONTENTS_BIT = 0x80 };
+enum { CHECKSUM_OFFSET = 8 };
 
 static void put_u16(char *at, uint16_t value)
 {
@@ -65,39 +66,11 @@ void frame_end(struct buf *out, size_t begin)
     put_u64(frame + CHECKSUM_OFFSET, checksum(frame, size));
 }
 
-static bool has_phase(uint8_t kind)
-{
-    return kind == RABIA_STATE || kind == RABIA_VOTE;
-}
-
-/* Everything of a message but the bytes of its contents. */
-static char *write_message_head(char *at, const struct rabia_message *message)
-{
-    *at++ = (char)message->kind;
-    *at++ = (char)message->lane;
-    *at++ = (char)(message->value | (message->batch ? CONTENTS_BIT : 0));
-    at = varint_write(at, message->lap);
-    at = varint_write(at, message->count);
-    if (has_phase(message->kind))
-        at = varint_write(at, message->phase);
-    if (message->kind == RABIA_CLOCK_REFUSED)
-        at = varint_write(at, message->clock_ms);
-    if (message->batch) {
-        uint64_t previous = message->batch->previous_lap;
-        at = varint_write(at, message->batch->clock_ms);
-        at = varint_write(at, previous == RABIA_NO_LAP ? 0 : previous + 1);
-        at = varint_write(at, message->batch->size);
-    }
-    return at;
-}
-
-enum { MESSAGE_HEAD_MAX = 3 + 7 * VARINT_MAX };
-
 void frame_add_message(struct buf *out, const struct rabia_message *message)
 {
     size_t contents = message->batch ? message->batch->size : 0;
     char *begin = buf_reserve(out, MESSAGE_HEAD_MAX + contents);
-    char *at = write_message_head(begin, message);
+    char *at = message_write_head(begin, message);
     if (contents)
         memcpy(at, message->batch->bytes, contents);
     buf_extend(out, (size_t)(at - begin) + contents);
@@ -112,7 +85,7 @@ size_t frame_add_chunk(struct buf *out, const struct rabia_message *message, siz
     char *at = varint_write(begin, total);
     at = varint_write(at, offset);
     if (offset == 0)
-        at = write_message_head(at, message);
+        at = message_write_head(at, message);
     memcpy(at, message->batch->bytes + offset, size);
     buf_extend(out, (size_t)(at - begin) + size);
     return size;
@@ -169,52 +142,6 @@ enum status frame_parse(const char *bytes, size_t len, struct frame *frame)
     return STATUS_OK;
 }
 
-static const char *read_contents_head(const char *at, const char *end, struct rabia_message *message)
-{
-    uint64_t clock, previous, size;
-    if (!(at = varint_read(at, end, &clock)) || !(at = varint_read(at, end, &previous)) ||
-        !(at = varint_read(at, end, &size)) || size > BATCH_BYTES_MAX)
-        return NULL;
-    message->batch = batch_create(size);
-    message->batch->clock_ms = clock;
-    message->batch->previous_lap = previous == 0 ? RABIA_NO_LAP : previous - 1;
-    return at;
-}
-
-/* contents_at_hand: how many bytes of contents may follow; a message that
- * claims more is malformed before anything is allocated for it. */
-static const char *read_message_head(const char *at, const char *end, struct rabia_message *message,
-                                     size_t contents_at_hand)
-{
-    if (end - at < 3)
-        return NULL;
-    *message = (struct rabia_message){.kind = (uint8_t)at[0], .lane = (uint8_t)at[1]};
-    uint8_t value = (uint8_t)at[2];
-    message->value = value & (uint8_t)~CONTENTS_BIT;
-    at += 3;
-    if (message->kind == 0 || message->kind >= RABIA_KIND_END || message->value > RABIA_UNSURE)
-        return NULL;
-    if (!(at = varint_read(at, end, &message->lap)) || !(at = varint_read(at, end, &message->count)))
-        return NULL;
-    if (has_phase(message->kind)) {
-        uint64_t phase;
-        if (!(at = varint_read(at, end, &phase)) || phase > UINT32_MAX)
-            return NULL;
-        message->phase = (uint32_t)phase;
-    }
-    if (message->kind == RABIA_CLOCK_REFUSED && !(at = varint_read(at, end, &message->clock_ms)))
-        return NULL;
-    if (!(value & CONTENTS_BIT))
-        return at;
-    /* The size is the third number from here: look before allocating. */
-    uint64_t skipped, size;
-    const char *look = varint_read(at, end, &skipped);
-    if (!look || !(look = varint_read(look, end, &skipped)) || !varint_read(look, end, &size) ||
-        size > contents_at_hand)
-        return NULL;
-    return read_contents_head(at, end, message);
-}
-
 static struct rabia_message *next_message(struct frame_messages *messages)
 {
     if (messages->count == messages->capacity) {
@@ -230,7 +157,7 @@ enum status frame_read_messages(const struct frame *frame, struct frame_messages
     const char *at = frame->payload;
     while (at < frame->end) {
         struct rabia_message *message = next_message(messages);
-        at = read_message_head(at, frame->end, message, (size_t)(frame->end - at));
+        at = message_read_head(at, frame->end, message, (size_t)(frame->end - at));
         if (!at)
             return STATUS_MALFORMED;
         messages->count++;
@@ -271,7 +198,7 @@ static const char *begin_assembly(const char *at, const char *end, uint64_t tota
     frame_assembly_reset(assembly);
     /* A batch this long was agreed to be legal by its owner's limits; what is
      * refused here is only what no owner may send. */
-    at = read_message_head(at, end, &assembly->message, BATCH_BYTES_MAX);
+    at = message_read_head(at, end, &assembly->message, BATCH_BYTES_MAX);
     if (!at || !assembly->message.batch || assembly->message.batch->size != total) {
         frame_assembly_reset(assembly);
         return NULL;

@@ -1,5 +1,5 @@
 /* What replicas send each other once their link is up, byte by byte.
- * Integers are little-endian; varint as in batch_code.h.
+ * Integers are little-endian; varint as in base/varint.h.
  *
  *   frame    := header incarnations payload
  *   header   := length u32       bytes behind the header
@@ -12,12 +12,7 @@
  *               The sender's own is among them.
  *
  *   payload of FRAME_MESSAGES := message*
- *   message  := kind u8 lane u8 value u8 (bit 7: contents follow)
- *               lap varint count varint
- *               [phase varint]      STATE and VOTE
- *               [clock varint]      CLOCK_REFUSED
- *               [contents]
- *   contents := clock varint, previous varint (0: none, else lap + 1), size varint, bytes
+ *   message  := head and contents as in consensus/message_code.h
  *
  *   payload of FRAME_CHUNK := total varint, offset varint,
  *               [message without the bytes of its contents]   offset 0 only
