@@ -59,6 +59,10 @@ void clients_answer(struct clients *clients, struct command *command, struct dat
 {
     if (command->answered != LINEAR_UNKNOWN)
         verdict_fail(clients->verdict, "L2: command %" PRIu64 " is answered twice", command->number);
+    if (command->session_number <= command->session->last_answered)
+        verdict_fail(clients->verdict, "L3: session %u: its command %u is answered after its %u", command->session->number,
+                     command->session_number, command->session->last_answered);
+    command->session->last_answered = command->session_number;
     command->answered = clients->sequence++;
     command->answer = answer;
     command->session->outstanding--;

@@ -17,6 +17,7 @@
 struct session {
     uint32_t number;
     uint32_t issued, outstanding, limit;
+    uint32_t last_answered; /* number within the session */
     uint32_t in_empty_batch; /* commands in own batches without writes, not out yet */
     uint64_t known_value[DATA_KEYS]; /* what it last saw, to make some CAS succeed */
     uint64_t held_stamp; /* owner's mark: nothing more of this session in the batch being made */
@@ -56,6 +57,7 @@ void clients_deinit(struct clients *clients);
 struct session *clients_open(struct clients *clients, uint8_t node, uint32_t limit);
 struct command *clients_call(struct clients *clients, struct session *session, uint8_t operation, uint8_t key,
                              uint64_t argument, uint64_t expected);
+/* L2: once per command.  L3: in the order of the session. */
 void clients_answer(struct clients *clients, struct command *command, struct data_value answer);
 /* Its commands will have no answer. */
 void clients_gone(struct clients *clients, struct session *session);

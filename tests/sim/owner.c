@@ -183,7 +183,8 @@ static void ask_proposer(struct owner *owner, const struct rabia_decided *decide
 {
     struct own_batch *batch = proposer_decided(&owner->proposer, decided);
     bool has_failed = !decided->batch || decided->is_void;
-    if (has_failed != !batch)
+    bool may_wait = decided->batch && batch_is_empty(decided->batch); /* nothing happened in it */
+    if (batch ? has_failed : !has_failed && !may_wait)
         verdict_fail(owner->verdict, "P2: the proposer takes own lap %" PRIu64 " of lane %u for what it is not",
                      decided->lap, decided->lane);
     if (!batch)

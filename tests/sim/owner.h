@@ -13,7 +13,8 @@
  *     own batches are out; then the commands of those that failed go first.
  *
  *   P1  own slots come out once each, in the order of proposing
- *   P2  the proposer answers a batch if and only if it counts */
+ *   P2  the proposer answers a batch only if it counts, and then does, unless
+ *       it is empty: that one may ride again behind earlier reads */
 #ifndef SIM_OWNER_H
 #define SIM_OWNER_H
 

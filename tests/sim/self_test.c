@@ -520,6 +520,15 @@ static void story_of_answers(void)
     clients_answer(&clients, write, (struct data_value){0, 0});
     expect("two answers to one command", &verdict, "L2");
     clients_deinit(&clients);
+    verdict = (struct verdict){0};
+    clients_init(&clients, &verdict);
+    session = clients_open(&clients, 0, 10);
+    write = clients_call(&clients, session, DATA_SET, 0, 5, 0);
+    read = clients_call(&clients, session, DATA_GET, 3, 0, 0);
+    clients_answer(&clients, read, (struct data_value){0, 0});
+    clients_answer(&clients, write, (struct data_value){0, 0});
+    expect("a later command answered first", &verdict, "L3");
+    clients_deinit(&clients);
 }
 
 static void story_of_turns(void)
