@@ -68,10 +68,6 @@ class PyClient(threading.Thread):
         assert not self.is_alive()
 
 
-def rate_of(recorders, start, end):
-    return sum(start <= moment < end for r in recorders for moment in r.served) / (end - start)
-
-
 def test_stop_continue_and_kill_under_load(make_cluster, say):
     cluster = make_cluster(3)
     recording = Recording(cluster, clients_each=3, think_s=0.002, timeout_s=3).start()
@@ -83,27 +79,29 @@ def test_stop_continue_and_kill_under_load(make_cluster, say):
         time.sleep(1.5)
         events = []
 
-        def event(what, survivors, seconds):
-            events.append((what, [cluster[number] for number in survivors], time.monotonic(), seconds))
+        def event(what, survivors):
+            """Begins now and lasts until the next."""
+            events.append((what, [cluster[number] for number in survivors], time.monotonic()))
 
         cluster[3].pause()
-        event("replica 3 stopped", (1, 2), 2.0)
+        event("replica 3 stopped", (1, 2))
         time.sleep(2)
         cluster[3].proceed()
-        event("replica 3 continued", (1, 2), 1.5)
+        event("replica 3 continued", (1, 2))
         # It takes part again: its own clients are served.
         wait_served(recording.of(cluster[3]))
         time.sleep(1)
         cluster[1].pause()
-        event("replica 1 stopped", (2, 3), 1.5)
+        event("replica 1 stopped", (2, 3))
         time.sleep(1.5)
         cluster[1].proceed()
-        event("replica 1 continued", (2, 3), 1.5)
+        event("replica 1 continued", (2, 3))
         wait_served(recording.of(cluster[1]))
         time.sleep(1)
         cluster[2].kill()
-        event("replica 2 killed", (1, 3), 2.0)
+        event("replica 2 killed", (1, 3))
         time.sleep(2.5)
+        event("the end", ())
     finally:
         load.finish()
         for client in clients:
@@ -112,8 +110,8 @@ def test_stop_continue_and_kill_under_load(make_cluster, say):
 
     steady = recording.pause(list(cluster), recording.began + 0.5, recording.began + 1.5)
     say("%s; longest pause in quiet %.0f ms" % (recording.summary(), steady * 1000))
-    for what, survivors, moment, seconds in events:
-        pause = recording.pause(survivors, moment, moment + seconds)
+    for (what, survivors, moment), (_, _, end) in zip(events, events[1:]):
+        pause = recording.pause(survivors, moment, end)
         say("%s: longest pause of the others' clients %.0f ms" % (what, pause * 1000))
         assert pause < DEADLOCK_S, what
     wrong = linear.check(recording.operations())

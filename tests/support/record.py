@@ -95,14 +95,15 @@ class Recorder(threading.Thread):
         self.operations.append(Operation(self.name, key, words, result, invoked, returned))
 
     def longest_pause(self, start, end):
-        """Seconds between two answers, at most, for gaps that touch [start, end]."""
-        longest, last = 0.0, None
+        """Seconds without an answer, at most, for gaps that touch [start, end]; what
+        lies after end is another event's."""
+        longest, last = 0.0, start
         for moment in self.served:
-            if last is not None and moment >= start and last <= end:
-                longest = max(longest, moment - last)
+            if moment >= start and last <= end:
+                longest = max(longest, min(moment, end) - last)
             last = moment
-        if last is None or last < end:
-            longest = max(longest, end - max(last or start, start))
+        if last < end:
+            longest = max(longest, end - last)
         return longest
 
 
