@@ -314,6 +314,21 @@ void dict_deinit(struct dict *d)
     dict_init(d, d->hash, d->hash_context);
 }
 
+void dict_reserve(struct dict *d, size_t count)
+{
+    CHECK(d->size == 0);
+    CHECK(count <= SIZE_MAX / LOAD_DENOMINATOR);
+    dict_deinit(d);
+    size_t buckets = (count * LOAD_DENOMINATOR + LOAD_NUMERATOR - 1) / LOAD_NUMERATOR;
+    if (buckets == 0)
+        return;
+    d->exponent = 63u - (unsigned)__builtin_clzll(buckets);
+    d->split = buckets - ((size_t)1 << d->exponent);
+    d->coarse = table_create(d->exponent);
+    if (d->split > 0)
+        d->fine = table_create(d->exponent + 1);
+}
+
 void dict_insert(struct dict *d, uint64_t hash, void *item)
 {
     if (!d->coarse)

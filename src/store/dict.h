@@ -193,6 +193,10 @@ static inline void *dict_guess(const struct dict *d, uint64_t hash)
     return b->presence & DICT_CHAINED ? b->slots[DICT_CHILD_SLOT] : NULL;
 }
 
+/* Makes an empty dict as large as one that count items were inserted into.
+ * Items inserted in the order of their hashes would otherwise all meet in the
+ * buckets that are split last. */
+void dict_reserve(struct dict *d, size_t count);
 /* The dict must not hold an item equal to this one.  Splits at most one
  * bucket. */
 void dict_insert(struct dict *d, uint64_t hash, void *item);

@@ -465,6 +465,11 @@ void keyspace_set_active_expire(struct keyspace *ks, bool is_on)
     ks->is_active_expire = is_on;
 }
 
+bool keyspace_is_active_expire(const struct keyspace *ks)
+{
+    return ks->is_active_expire;
+}
+
 /* --- finding --------------------------------------------------------------- */
 
 struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key)
@@ -859,6 +864,63 @@ struct entry *keyspace_random(struct keyspace *ks, int db, struct random *random
     if (dict_walk(dict, start, UINT64_MAX, stop_at_live, &search))
         dict_walk(dict, 0, start, stop_at_live, &search);
     return search.found;
+}
+
+/* --- all data, out and in -------------------------------------------------- */
+
+struct keyspace_item entry_item(const struct entry *e)
+{
+    struct keyspace_item item = {.type = entry_type(e),
+                                 .encoding = entry_encoding(e),
+                                 .expire_at = entry_expiry_time(e),
+                                 .key = entry_key_slice(e)};
+    char scratch[INT64_TEXT_MAX];
+    if (!entry_int(e, &item.integer))
+        item.bytes = entry_string(e, scratch);
+    return item;
+}
+
+bool keyspace_item_is_valid(const struct keyspace_item *item)
+{
+    if (item->type != VALUE_STRING || (item->expire_at < 0 && item->expire_at != EXPIRE_NONE))
+        return false;
+    if (item->encoding == ENCODING_EMBSTR)
+        return item->bytes.len <= ENTRY_EMBSTR_MAX;
+    return item->encoding == ENCODING_INT || item->encoding == ENCODING_RAW;
+}
+
+struct walk {
+    keyspace_walk_fn *visit;
+    void *context;
+};
+
+static bool visit_stored(void *context, void *item)
+{
+    const struct walk *walk = context;
+    return walk->visit(walk->context, item);
+}
+
+bool keyspace_walk(const struct keyspace *ks, int db, keyspace_walk_fn *visit, void *context)
+{
+    struct walk walk = {visit, context};
+    return dict_walk(&database_at(ks, db)->held.dict, 0, UINT64_MAX, visit_stored, &walk);
+}
+
+void keyspace_reserve(struct keyspace *ks, int db, size_t count)
+{
+    dict_reserve(&database_at(ks, db)->held.dict, count);
+}
+
+struct entry *keyspace_add(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item)
+{
+    CHECK(keyspace_item_is_valid(item));
+    if (find_slot(ks, db, hash, item->key))
+        return NULL;
+    const struct string_form form = {item->encoding, item->integer, item->bytes};
+    bool wants_expiry = item->expire_at != EXPIRE_NONE;
+    struct entry *e = entry_create(item->key, &form, wants_expiry, new_access(ks));
+    link_entry(ks, db, hash, e, item->expire_at);
+    return e;
 }
 
 /* --- digests --------------------------------------------------------------- */

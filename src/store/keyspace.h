@@ -95,6 +95,7 @@ int64_t keyspace_next_due(const struct keyspace *ks);
 size_t keyspace_expire_due(struct keyspace *ks, size_t limit);
 /* DEBUG SET-ACTIVE-EXPIRE: when off, keyspace_expire_due removes nothing. */
 void keyspace_set_active_expire(struct keyspace *ks, bool is_on);
+bool keyspace_is_active_expire(const struct keyspace *ks);
 
 /* --- finding ------------------------------------------------------------- */
 
@@ -185,6 +186,35 @@ void keyspace_each(struct keyspace *ks, int db, keyspace_visit_fn *visit, void *
 /* A key chosen uniformly enough for RANDOMKEY, NULL if there is none that is
  * not expired.  Depends on bucket order: for local reads only. */
 struct entry *keyspace_random(struct keyspace *ks, int db, struct random *random);
+
+/* --- all data, out and in (snapshots) ------------------------------------- */
+
+/* A key with all that is said of it but its access clock. */
+struct keyspace_item {
+    enum value_type type;         /* VALUE_STRING */
+    enum value_encoding encoding;
+    int64_t expire_at;            /* unix ms from 0 on, or EXPIRE_NONE */
+    struct slice key;
+    int64_t integer;              /* the value if the encoding is ENCODING_INT */
+    struct slice bytes;           /* otherwise */
+};
+/* Borrows from the entry. */
+struct keyspace_item entry_item(const struct entry *e);
+/* False for what no entry can be: an encoding or an expiry out of range. */
+bool keyspace_item_is_valid(const struct keyspace_item *item);
+
+/* Every key that is stored, expired ones included, in the order of hashes:
+ * with the same secret, the order in which keyspace_add is cheapest.  visit
+ * returns false to stop the walk, which then returns false. */
+typedef bool keyspace_walk_fn(void *context, const struct entry *e);
+bool keyspace_walk(const struct keyspace *ks, int db, keyspace_walk_fn *visit, void *context);
+/* Room for count keys in a database that holds none, so that keyspace_add need
+ * not grow it; in the order of hashes it must not, or chains become long.
+ * Cost: address space; pages appear when touched. */
+void keyspace_reserve(struct keyspace *ks, int db, size_t count);
+/* Adds a key as the item says, expired or not; hash is keyspace_hash of its
+ * key.  NULL if a key of that name is stored already. */
+struct entry *keyspace_add(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item);
 
 /* --- digests ------------------------------------------------------------- *
  * 128 bits over databases, keys, values, types and expiry; independent of
