@@ -14,7 +14,7 @@
 
 enum {
     SUSPICION_SAMPLES_MIN = 8,   /* before that, only the ceiling counts */
-    SUSPICION_DOUBLINGS_MAX = 8,
+    SUSPICION_DOUBLINGS_MAX = 5,
     SUSPICION_FORGET_US = 10 * 1000 * 1000
 };
 
