@@ -140,6 +140,7 @@ static void test_lies_are_malformed(void **state)
         SLICE_LITERAL("\x04\x00\x01\x05z"),    /* an argument longer than the body */
         SLICE_LITERAL("\x08\xff\xff\xff\xff\x0f\x01\x01z"),             /* a database beyond int */
         SLICE_LITERAL("\x0a\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),  /* arguments without number */
+        SLICE_LITERAL("\x05\x00\xc0\x84\x3d\x00"), /* a million arguments in one byte */
         SLICE_LITERAL("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01"), /* a body of 2^64 - 1 */
         SLICE_LITERAL("\x0c\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), /* an argument of that */
     };
