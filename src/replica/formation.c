@@ -1,93 +1,261 @@
 #include "replica/formation.h"
 
-#include <string.h>
 #include <xxhash.h>
 
 #include "base/check.h"
 
-void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation)
+void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
+                    const struct formation_claim *own)
 {
+    CHECK(member_count > 0);
     CHECK(member_count <= RABIA_MEMBERS_MAX);
     CHECK(self < member_count);
     CHECK(incarnation != 0);
-    *f = (struct formation){.member_count = member_count, .self = self};
-    f->incarnations[self] = incarnation;
-    f->is_ready[self] = true;
+    CHECK(own->stage == FORMATION_GATHERING || (own->stage == FORMATION_FORMED && own->has_memory));
+    *f = (struct formation){.member_count = member_count, .self = self, .own = *own};
+    f->members[self].incarnation = incarnation;
+    f->members[self].is_heard = true;
 }
 
-static bool same_vector(const struct formation *f, const uint64_t *incarnations)
+/* --- what is known of the members ----------------------------------------- */
+
+static const struct formation_claim *claim_of(const struct formation *f, uint8_t member)
 {
-    return memcmp(f->incarnations, incarnations, f->member_count * sizeof *incarnations) == 0;
+    return member == f->self ? &f->own : &f->members[member].claim;
 }
 
-static bool is_complete(const struct formation *f, const uint64_t *incarnations)
+static bool all_heard(const struct formation *f)
 {
-    for (int i = 0; i < f->member_count; i++)
-        if (incarnations[i] == 0)
+    for (uint8_t i = 0; i < f->member_count; i++)
+        if (!f->members[i].is_heard || f->members[i].incarnation == 0)
             return false;
     return true;
 }
 
-static bool all_ready(const struct formation *f)
+static uint64_t newest_epoch(const struct formation *f)
 {
-    for (int i = 0; i < f->member_count; i++)
-        if (!f->is_ready[i])
-            return false;
-    return true;
+    uint64_t epoch = 0;
+    for (uint8_t i = 0; i < f->member_count; i++)
+        if (f->members[i].is_heard && claim_of(f, i)->epoch > epoch)
+            epoch = claim_of(f, i)->epoch;
+    return epoch;
 }
 
-/* Follows the arrows of the diagram as far as they go. */
-static void advance(struct formation *f)
+static uint64_t newest_seed(const struct formation *f)
 {
-    if (f->stage == FORMATION_GATHERING && is_complete(f, f->incarnations))
-        f->stage = FORMATION_READY;
-    if (f->stage == FORMATION_READY && all_ready(f))
-        f->stage = FORMATION_FORMED;
+    uint64_t epoch = newest_epoch(f);
+    for (uint8_t i = 0; i < f->member_count; i++)
+        if (f->members[i].is_heard && claim_of(f, i)->epoch == epoch)
+            return claim_of(f, i)->seed;
+    return 0;
 }
 
-bool formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation)
+/* Memory of an earlier epoch is none; who is READY for the newest epoch, which
+ * somebody has formed already, is about to form it too. */
+static bool remembers(const struct formation *f, uint8_t member)
+{
+    const struct formation_claim *claim = claim_of(f, member);
+    if (!f->members[member].is_heard)
+        return false;
+    bool will_form = claim->stage == FORMATION_READY && claim->future == newest_seed(f);
+    return will_form || (claim->has_memory && claim->epoch == newest_epoch(f));
+}
+
+static bool quorum_remembers(const struct formation *f)
+{
+    int count = 0;
+    for (uint8_t i = 0; i < f->member_count; i++)
+        count += remembers(f, i);
+    return count > f->member_count / 2;
+}
+
+static bool is_ahead(const struct formation_claim *a, const struct formation_claim *b)
+{
+    return a->epoch != b->epoch ? a->epoch > b->epoch : a->position > b->position;
+}
+
+static uint8_t find_base(const struct formation *f)
+{
+    uint8_t base = 0;
+    for (uint8_t i = 1; i < f->member_count; i++)
+        if (is_ahead(claim_of(f, i), claim_of(f, base)))
+            base = i;
+    return base;
+}
+
+/* Never 0. */
+static uint64_t name_of_future(const struct formation *f, uint64_t epoch, uint8_t base)
+{
+    uint64_t words[RABIA_MEMBERS_MAX + 4] = {0};
+    for (uint8_t i = 0; i < f->member_count; i++)
+        words[i] = f->members[i].incarnation;
+    words[RABIA_MEMBERS_MAX] = epoch;
+    words[RABIA_MEMBERS_MAX + 1] = base;
+    words[RABIA_MEMBERS_MAX + 2] = claim_of(f, base)->epoch;
+    words[RABIA_MEMBERS_MAX + 3] = claim_of(f, base)->position;
+    uint64_t name = XXH3_64bits(words, sizeof words);
+    return name ? name : 1;
+}
+
+/* --- transitions ---------------------------------------------------------- */
+
+static void become_ready(struct formation *f)
+{
+    if (f->own.stage != FORMATION_READY) {
+        f->was_formed = f->own.stage == FORMATION_FORMED;
+        f->was_rejoining = f->own.stage == FORMATION_REJOINING;
+    }
+    f->base = find_base(f);
+    f->future_epoch = newest_epoch(f) + 1;
+    f->base_epoch = claim_of(f, f->base)->epoch;
+    f->future_position = claim_of(f, f->base)->position;
+    f->own.stage = FORMATION_READY;
+    f->own.future = name_of_future(f, f->future_epoch, f->base);
+}
+
+static void go_back(struct formation *f)
+{
+    f->own.future = 0;
+    f->own.stage = f->was_formed ? FORMATION_FORMED : f->was_rejoining ? FORMATION_REJOINING : FORMATION_GATHERING;
+}
+
+static void form(struct formation *f)
+{
+    CHECK(f->own.stage == FORMATION_READY);
+    bool has_base_data = f->own.epoch == f->base_epoch && f->own.position == f->future_position;
+    f->is_data_void |= f->base != f->self && !has_base_data;
+    f->own.stage = FORMATION_FORMED;
+    f->own.has_memory = true;
+    f->own.epoch = f->future_epoch;
+    f->own.seed = f->own.future;
+    f->own.future = 0;
+}
+
+/* Whether everybody else is READY for our future, or has formed it. */
+static bool future_has_come(const struct formation *f)
+{
+    bool all_ready = true;
+    for (uint8_t i = 0; i < f->member_count; i++) {
+        const struct formation_claim *claim = claim_of(f, i);
+        if (i == f->self)
+            continue;
+        if (claim->stage == FORMATION_FORMED && claim->seed == f->own.future)
+            return true;
+        all_ready &= claim->stage == FORMATION_READY && claim->future == f->own.future;
+    }
+    return all_ready;
+}
+
+/* The formed member with the newest epoch, or NULL. */
+static const struct formation_claim *formed_peer(const struct formation *f)
+{
+    const struct formation_claim *found = NULL;
+    for (uint8_t i = 0; i < f->member_count; i++) {
+        const struct formation_claim *claim = claim_of(f, i);
+        if (i != f->self && f->members[i].is_heard && claim->stage == FORMATION_FORMED &&
+            (!found || claim->epoch > found->epoch))
+            found = claim;
+    }
+    return found;
+}
+
+static void rejoin(struct formation *f, const struct formation_claim *peer)
+{
+    if (f->own.epoch != peer->epoch || f->own.seed != peer->seed) {
+        f->is_data_void |= f->own.position > 0;
+        f->own.position = 0;
+    }
+    f->own.stage = FORMATION_REJOINING;
+    f->own.has_memory = false;
+    f->own.epoch = peer->epoch;
+    f->own.seed = peer->seed;
+}
+
+static bool is_same_claim(const struct formation_claim *a, const struct formation_claim *b)
+{
+    return a->stage == b->stage && a->has_memory == b->has_memory && a->epoch == b->epoch && a->seed == b->seed &&
+           a->position == b->position && a->future == b->future;
+}
+
+static bool advance(struct formation *f)
+{
+    struct formation_claim before = f->own;
+    if (f->own.stage == FORMATION_READY && future_has_come(f))
+        form(f);
+    const struct formation_claim *peer = formed_peer(f);
+    bool is_in_order = f->own.stage == FORMATION_FORMED || f->own.stage == FORMATION_REJOINING;
+    if (is_in_order && peer && peer->epoch > f->own.epoch)
+        f->is_superseded = true;
+    else if (all_heard(f) && !quorum_remembers(f))
+        become_ready(f);
+    else if (f->own.stage == FORMATION_READY && quorum_remembers(f))
+        go_back(f);
+    if (f->own.stage == FORMATION_READY && future_has_come(f))
+        form(f);
+    if (f->own.stage == FORMATION_GATHERING && peer)
+        rejoin(f, peer);
+    return !is_same_claim(&before, &f->own);
+}
+
+enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation)
 {
     CHECK(peer < f->member_count);
     CHECK(peer != f->self);
-    if (f->incarnations[peer] == incarnation)
-        return true;
-    if (f->stage == FORMATION_FORMED)
+    CHECK(incarnation != 0);
+    struct formation_member *member = &f->members[peer];
+    if (incarnation < member->incarnation)
+        return MEETING_OUTDATED;
+    bool is_successor = member->incarnation != 0 && incarnation > member->incarnation;
+    if (incarnation != member->incarnation)
+        *member = (struct formation_member){.incarnation = incarnation};
+    return is_successor ? MEETING_SUCCESSOR : MEETING_KNOWN;
+}
+
+bool formation_hear(struct formation *f, uint8_t peer, const struct formation_claim *claim)
+{
+    CHECK(peer < f->member_count);
+    CHECK(peer != f->self);
+    f->members[peer].claim = *claim;
+    f->members[peer].is_heard = true;
+    return advance(f);
+}
+
+/* What is READY stays so: its future may have been formed by somebody. */
+bool formation_lose(struct formation *f, uint8_t peer)
+{
+    CHECK(peer != f->self);
+    f->members[peer].is_heard = false;
+    return false;
+}
+
+bool formation_rejoined(struct formation *f)
+{
+    if (f->own.stage != FORMATION_REJOINING)
         return false;
-    f->incarnations[peer] = incarnation;
-    f->stage = FORMATION_GATHERING;
-    /* READY was said for another vector: all of it is void. */
-    for (int i = 0; i < f->member_count; i++)
-        f->is_ready[i] = i == f->self;
-    advance(f);
+    f->own.stage = FORMATION_FORMED;
+    f->own.has_memory = true;
     return true;
 }
 
-static void adopt(struct formation *f, const uint64_t *incarnations)
+void formation_supersede(struct formation *f)
 {
-    memcpy(f->incarnations, incarnations, f->member_count * sizeof *incarnations);
-    f->stage = FORMATION_FORMED;
+    f->is_superseded = true;
 }
 
-bool formation_hear(struct formation *f, uint8_t peer, enum formation_stage stage,
-                    const uint64_t incarnations[static RABIA_MEMBERS_MAX])
+void formation_reincarnate(struct formation *f, uint64_t incarnation)
 {
-    CHECK(peer < f->member_count);
-    enum formation_stage before = f->stage;
-    if (f->stage == FORMATION_FORMED)
-        return false;
-    if (stage == FORMATION_FORMED && is_complete(f, incarnations)) {
-        f->is_forgotten = incarnations[f->self] != f->incarnations[f->self];
-        if (!f->is_forgotten)
-            adopt(f, incarnations);
-    } else if (stage == FORMATION_READY && same_vector(f, incarnations)) {
-        f->is_ready[peer] = true;
-        advance(f);
-    }
-    return f->stage != before;
+    CHECK(incarnation > f->members[f->self].incarnation);
+    f->members[f->self].incarnation = incarnation;
+    f->own.stage = FORMATION_GATHERING;
+    f->own.has_memory = false;
+    f->own.future = 0;
+    f->was_formed = f->was_rejoining = false;
+    f->is_superseded = false;
+    advance(f);
 }
 
-uint64_t formation_seed(const struct formation *f, const char *cluster_name)
+void formation_at(struct formation *f, uint64_t position)
 {
-    uint64_t vector = XXH3_64bits(f->incarnations, f->member_count * sizeof *f->incarnations);
-    return XXH3_64bits_withSeed(cluster_name, strlen(cluster_name), vector);
+    CHECK(f->own.stage != FORMATION_READY);
+    f->own.position = position;
 }

@@ -1,19 +1,38 @@
-/* How a new cluster comes to be: all members present once, all empty
- * (protocol.md, Restart, "A new cluster").
+/* Who takes part, and with what past: how a cluster forms, how a member without
+ * memory finds its way back, how all of them recover together (protocol.md,
+ * Restart).
  *
- * Every process draws an incarnation at start.  A member that knows the
- * incarnations of all says READY for exactly that vector; a member that hears
- * READY for the same vector from all others is FORMED, and never again says
- * READY for another.  So two members that are formed have the same vector: each
- * needed the other's READY for it.  A member that was too late to hear all
- * READYs adopts the vector of a formed one, if its own incarnation is in it; if
- * it is not, this process is a restart without memory.
+ * Every member tells every other its claim: its stage, the epoch and cluster
+ * seed it knows, how far its data has come, whether it remembers what it said.
+ * Incarnations name processes: a restart with memory keeps its own, one
+ * without draws a greater one.
  *
- *   GATHERING --all known--> READY --READY of all for the same vector--> FORMED
- *       ^                      |                                           ^
- *       +--an incarnation changed                a formed peer knows us ---+
+ *                      a formed peer is heard
+ *   GATHERING -----------------------------------> REJOINING --rejoined--> FORMED
+ *       |                                              |                     |
+ *       | all are heard, and fewer than a quorum       |                     |
+ *       | of them have memory                          |                     |
+ *       +------------------> READY <-------------------+---------------------+
+ *                              |
+ *                              | all are READY for the same future,
+ *                              | or one has FORMED it
+ *                              v
+ *                            FORMED (a new epoch)
  *
- * Pure logic; link.c and replica.c carry the words. */
+ * A future is: these incarnations, the epoch after the greatest one known, and
+ * a base: the member with the greatest (epoch, position), the lowest index
+ * among equals.  A new cluster is the case where all are at (0, 0).
+ *
+ * Why two members never form different futures of one epoch: each needs READY
+ * from all for its own, a member is READY for one future at a time, and a
+ * formed member is READY for nothing.  Why a member with memory may go back
+ * from READY to FORMED when enough memory turns up: members gain memory only
+ * by forming that same future, which is then heard of and adopted.
+ *
+ * While a member is READY its data must stand still: the driver neither speaks
+ * nor applies unless the stage is REJOINING or FORMED.
+ *
+ * Pure logic: link.c and replica.c carry the words. */
 #ifndef REPLICA_FORMATION_H
 #define REPLICA_FORMATION_H
 
@@ -22,28 +41,67 @@
 
 #include "consensus/rabia.h"
 
-enum formation_stage { FORMATION_GATHERING, FORMATION_READY, FORMATION_FORMED, FORMATION_STAGE_END };
+enum formation_stage {
+    FORMATION_GATHERING,
+    FORMATION_READY,
+    FORMATION_REJOINING,
+    FORMATION_FORMED,
+    FORMATION_STAGE_END
+};
+
+/* What a member says of itself. */
+struct formation_claim {
+    enum formation_stage stage;
+    bool has_memory;
+    uint64_t epoch;    /* in force; 0: it knows none */
+    uint64_t seed;     /* of the cluster in force; 0: none */
+    uint64_t position; /* its data includes everything up to here */
+    uint64_t future;   /* READY: for which future; else 0 */
+};
 
 struct formation {
     uint8_t member_count, self;
-    enum formation_stage stage;
-    uint64_t incarnations[RABIA_MEMBERS_MAX]; /* 0: unknown; fixed once formed */
-    bool is_ready[RABIA_MEMBERS_MAX];         /* said READY for our vector */
-    bool is_forgotten; /* a formed peer knows another incarnation of us */
+    struct formation_claim own;
+    struct formation_member {
+        uint64_t incarnation; /* 0: unknown */
+        bool is_heard;        /* its claim is current: its link is up */
+        struct formation_claim claim;
+    } members[RABIA_MEMBERS_MAX];
+    /* Of the future we are READY for, or formed last. */
+    uint64_t future_epoch, base_epoch, future_position;
+    uint8_t base;
+    bool was_formed; /* before READY: where to go back to */
+    bool was_rejoining;
+    /* For the driver, which clears them once it has done so: */
+    bool is_data_void;  /* what this member holds is not of the epoch in force: drop it, fetch a snapshot */
+    bool is_superseded; /* a greater epoch or a later process of ours is known: go on without memory, under
+                           a greater incarnation (formation_reincarnate) */
 };
 
-void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation);
+/* own: stage GATHERING or, with memory, FORMED. */
+void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
+                    const struct formation_claim *own);
 
-/* A new incarnation of peer introduced itself.  False if the cluster is formed
- * with another: the peer must be refused. */
-bool formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
+enum formation_meeting {
+    MEETING_KNOWN,     /* the same process as before, or the first one */
+    MEETING_SUCCESSOR, /* a later process: what the earlier one said counts no more */
+    MEETING_OUTDATED,  /* a process that has a successor: it must draw a greater incarnation */
+};
+/* A process of peer introduced itself, or was named by another member. */
+enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
 
-/* A peer said its stage and its view.  Returns true if our own stage or view
- * changed, so that it must be told to all. */
-bool formation_hear(struct formation *f, uint8_t peer, enum formation_stage stage,
-                    const uint64_t incarnations[static RABIA_MEMBERS_MAX]);
+/* Each returns true if our own claim changed, so that it must be told to all. */
+bool formation_hear(struct formation *f, uint8_t peer, const struct formation_claim *claim);
+bool formation_lose(struct formation *f, uint8_t peer);
+/* The core has rejoined. */
+bool formation_rejoined(struct formation *f);
 
-/* Seed of the formed cluster: coin, hash secret. */
-uint64_t formation_seed(const struct formation *f, const char *cluster_name);
+/* This process goes on as a new one without memory. */
+void formation_reincarnate(struct formation *f, uint64_t incarnation);
+/* Another member knows a later process of ours. */
+void formation_supersede(struct formation *f);
+
+/* Our data has come this far; only while the stage lets it move. */
+void formation_at(struct formation *f, uint64_t position);
 
 #endif

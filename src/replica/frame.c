@@ -50,7 +50,7 @@ size_t frame_begin(struct buf *out, enum frame_kind kind, const struct frame_ide
     at[5] = (char)identity->member_count;
     put_u16(at + 6, identity->sender);
     put_u64(at + CHECKSUM_OFFSET, 0);
-    put_u64(at + 16, identity->epoch);
+    put_u64(at + 16, identity->cluster);
     for (int i = 0; i < identity->member_count; i++)
         put_u64(at + FRAME_HEADER_BYTES + 8 * i, identity->incarnations[i]);
     buf_extend(out, FRAME_HEADER_BYTES + 8u * identity->member_count);
@@ -133,7 +133,7 @@ enum status frame_parse(const char *bytes, size_t len, struct frame *frame)
     frame->kind = kind;
     frame->identity.member_count = members;
     frame->identity.sender = (uint16_t)get_uint(bytes + 6, 2);
-    frame->identity.epoch = get_uint(bytes + 16, 8);
+    frame->identity.cluster = get_uint(bytes + 16, 8);
     for (int i = 0; i < members; i++)
         frame->identity.incarnations[i] = get_uint(bytes + FRAME_HEADER_BYTES + 8 * i, 8);
     frame->payload = bytes + FRAME_HEADER_BYTES + 8 * members;
@@ -223,6 +223,32 @@ enum status frame_read_chunk(const struct frame *frame, struct frame_assembly *a
     if (assembly->received < total)
         return STATUS_AGAIN;
     assembly->received = 0;
+    return STATUS_OK;
+}
+
+enum { CLAIM_BYTES = 2 + 4 * 8 };
+
+void frame_add_claim(struct buf *out, const struct formation_claim *claim)
+{
+    frame_add_byte(out, (uint8_t)claim->stage);
+    frame_add_byte(out, claim->has_memory);
+    frame_add_word(out, claim->epoch);
+    frame_add_word(out, claim->seed);
+    frame_add_word(out, claim->position);
+    frame_add_word(out, claim->future);
+}
+
+enum status frame_read_claim(const struct frame *frame, struct formation_claim *claim)
+{
+    const char *at = frame->payload;
+    if (frame->end - at != CLAIM_BYTES || (uint8_t)at[0] >= FORMATION_STAGE_END || (uint8_t)at[1] > 1)
+        return STATUS_MALFORMED;
+    claim->stage = (uint8_t)at[0];
+    claim->has_memory = at[1] != 0;
+    claim->epoch = get_uint(at + 2, 8);
+    claim->seed = get_uint(at + 10, 8);
+    claim->position = get_uint(at + 18, 8);
+    claim->future = get_uint(at + 26, 8);
     return STATUS_OK;
 }
 

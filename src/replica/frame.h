@@ -7,7 +7,7 @@
  *               members u8       how many incarnations follow
  *               sender u16       id of the member that speaks
  *               checksum u64     XXH3-64 of what follows, seeded with the eight bytes before it
- *               epoch u64
+ *               cluster u64      seed of the epoch in force (formation.h); 0: none
  *   incarnations := u64 * members, in ascending order of member id; 0: unknown.
  *               The sender's own is among them.
  *
@@ -17,7 +17,11 @@
  *   payload of FRAME_CHUNK := total varint, offset varint,
  *               [message without the bytes of its contents]   offset 0 only
  *               bytes
- *   payload of FRAME_STATE := stage u8 (enum formation_stage of formation.h)
+ *   payload of FRAME_STATE := stage u8 memory u8 epoch u64 seed u64 position u64 future u64
+ *               (a claim, formation.h)
+ *   payload of FRAME_SNAPSHOT_ASK := nothing
+ *   payload of FRAME_SNAPSHOT_DATA := bytes of the stream of persist/snapshot.h, in order
+ *   payload of FRAME_SNAPSHOT_END := complete u8 (0: it failed, ask again)
  *   payload of FRAME_PING, FRAME_PONG := time u64 (the pinger's, opaque to others)
  *   payload of FRAME_DIGEST := boundary varint, part varint, part_count varint, low u64, high u64
  *
@@ -32,6 +36,7 @@
 #include "base/buf.h"
 #include "base/status.h"
 #include "consensus/rabia.h"
+#include "replica/formation.h"
 #include "store/keyspace.h"
 
 enum {
@@ -48,6 +53,9 @@ enum frame_kind {
     FRAME_PING,
     FRAME_PONG,
     FRAME_DIGEST,
+    FRAME_SNAPSHOT_ASK,
+    FRAME_SNAPSHOT_DATA,
+    FRAME_SNAPSHOT_END,
     FRAME_KIND_END
 };
 
@@ -55,7 +63,7 @@ enum frame_kind {
 struct frame_identity {
     uint16_t sender;
     uint8_t member_count;
-    uint64_t epoch;
+    uint64_t cluster;
     uint64_t incarnations[RABIA_MEMBERS_MAX];
 };
 
@@ -116,6 +124,8 @@ struct frame_assembly {
 enum status frame_read_chunk(const struct frame *frame, struct frame_assembly *assembly) MUST_CHECK;
 void frame_assembly_reset(struct frame_assembly *assembly);
 
+void frame_add_claim(struct buf *out, const struct formation_claim *claim);
+enum status frame_read_claim(const struct frame *frame, struct formation_claim *claim) MUST_CHECK;
 enum status frame_read_byte(const struct frame *frame, uint8_t *byte) MUST_CHECK;
 enum status frame_read_word(const struct frame *frame, uint64_t *word) MUST_CHECK;
 enum status frame_read_digest(const struct frame *frame, struct frame_digest *digest) MUST_CHECK;

@@ -47,6 +47,7 @@ static void drop_connection(struct link *l)
     }
     l->stream = NULL;
     buf_clear(&l->frame);
+    buf_clear(&l->outbox);
     l->is_quiet = l->is_lossy = false;
     l->lazy_count = 0;
     l->bulk_count = 0;
@@ -57,6 +58,7 @@ void link_deinit(struct link *l)
 {
     drop_connection(l);
     buf_deinit(&l->frame);
+    buf_deinit(&l->outbox);
 }
 
 static void schedule_dial(struct link *l)
@@ -214,8 +216,9 @@ static bool can_send(struct link *l)
     return !l->is_lossy;
 }
 
-/* Built apart from the stream's out buffer: the socket may take from that one
- * at any time, and must not be given a frame without its length. */
+/* Frames are kept apart from the stream's out buffer until the pass ends: the
+ * socket may take from that one at any time, and must not be given what the
+ * journal has not got yet. */
 static struct buf *open_frame(struct link *l)
 {
     if (buf_size(&l->frame) == 0)
@@ -231,11 +234,10 @@ static void close_frame(struct link *l)
         frame_add_message(&l->frame, &l->lazy[i]);
     l->lazy_count = 0;
     frame_end(&l->frame, 0);
-    buf_append_slice(stream_out(l->stream), buf_slice(&l->frame));
+    buf_append_slice(&l->outbox, buf_slice(&l->frame));
     buf_clear(&l->frame);
     buf_shrink(&l->frame, LINK_FRAME_KEEP);
     l->frames_out++;
-    stream_mark_dirty(l->stream);
 }
 
 static bool extends(const struct rabia_message *earlier, const struct rabia_message *message)
@@ -318,25 +320,33 @@ void link_note_bulk(struct link *l, uint64_t lap, uint8_t lane)
 static struct buf *begin_other(struct link *l, enum frame_kind kind, size_t *begin)
 {
     close_frame(l);
-    struct buf *out = stream_out(l->stream);
-    *begin = frame_begin(out, kind, l->identity);
-    return out;
+    *begin = frame_begin(&l->outbox, kind, l->identity);
+    return &l->outbox;
 }
 
 static void end_other(struct link *l, struct buf *out, size_t begin)
 {
     frame_end(out, begin);
     l->frames_out++;
-    stream_mark_dirty(l->stream);
 }
 
-void link_send_byte(struct link *l, enum frame_kind kind, uint8_t byte)
+void link_send_bytes(struct link *l, enum frame_kind kind, struct slice bytes)
 {
     if (!can_send(l))
         return;
     size_t begin;
     struct buf *out = begin_other(l, kind, &begin);
-    frame_add_byte(out, byte);
+    buf_append_slice(out, bytes);
+    end_other(l, out, begin);
+}
+
+void link_send_claim(struct link *l, const struct formation_claim *claim)
+{
+    if (!can_send(l))
+        return;
+    size_t begin;
+    struct buf *out = begin_other(l, FRAME_STATE, &begin);
+    frame_add_claim(out, claim);
     end_other(l, out, begin);
 }
 
@@ -409,6 +419,29 @@ uint64_t link_pass_end(struct link *l)
         start_dial(l);
     }
     return UINT64_MAX;
+}
+
+void link_flush(struct link *l)
+{
+    if (buf_size(&l->outbox) == 0)
+        return;
+    CHECK(l->stream);
+    buf_append_slice(stream_out(l->stream), buf_slice(&l->outbox));
+    buf_clear(&l->outbox);
+    buf_shrink(&l->outbox, LINK_FRAME_KEEP);
+    stream_mark_dirty(l->stream);
+}
+
+void link_forget_output(struct link *l)
+{
+    buf_clear(&l->frame);
+    buf_clear(&l->outbox);
+    l->lazy_count = 0;
+}
+
+bool link_has_output(const struct link *l)
+{
+    return buf_size(&l->frame) || buf_size(&l->outbox);
 }
 
 uint64_t link_bytes_in(const struct link *l)

@@ -73,7 +73,8 @@ struct link {
     bool is_lossy; /* over LINK_QUEUE_MAX: dropping until drained */
     struct stream *stream;
     struct dial *dial;
-    struct buf frame; /* the FRAME_MESSAGES being built; empty if none is */
+    struct buf frame;  /* the FRAME_MESSAGES being built; empty if none is */
+    struct buf outbox; /* frames of this pass, complete */
     struct rabia_message lazy[LINK_LAZY_MAX];
     size_t lazy_count;
     uint64_t lazy_since_us;
@@ -109,15 +110,22 @@ bool link_has_bulk(struct link *l, uint64_t lap, uint8_t lane);
 bool link_takes_bulk(const struct link *l, size_t size);
 void link_send_chunk(struct link *l, struct chunk *chunk);
 void link_note_bulk(struct link *l, uint64_t lap, uint8_t lane);
-void link_send_byte(struct link *l, enum frame_kind kind, uint8_t byte);
+void link_send_bytes(struct link *l, enum frame_kind kind, struct slice bytes);
+void link_send_claim(struct link *l, const struct formation_claim *claim);
 /* The two halves of measuring the round trip. */
 void link_answer_ping(struct link *l, uint64_t word);
 void link_note_pong(struct link *l, uint64_t word);
 void link_send_digest(struct link *l, const struct frame_digest *digest);
 
-/* End of a pass: closes the open frame, pings, dials, times out.  Returns when
- * it must be called again at the latest. */
+/* End of a pass, in two halves, between which the caller sees that what is said
+ * is remembered.  First: closes the open frame, pings, dials, times out; returns
+ * when it must be called again at the latest. */
 uint64_t link_pass_end(struct link *l);
+/* Second: hands the frames to the socket. */
+void link_flush(struct link *l);
+/* Instead: drops them, since they could not be remembered. */
+void link_forget_output(struct link *l);
+bool link_has_output(const struct link *l);
 
 uint64_t link_bytes_in(const struct link *l);
 uint64_t link_bytes_out(const struct link *l);

@@ -1,0 +1,756 @@
+/* replica.state, line by line:
+ *
+ *   self <id>
+ *   incarnation <number>
+ *   epoch <number>
+ *   seed <number>
+ *   rejoining <0 or 1>
+ *   member <id>:<incarnation> ...        all members of the cluster, "-" for a lone server
+ *   secret <32 hexadecimal digits>       of the keyspace's hash
+ *
+ * A journal record is one rabia_record: its kind is the journal's, its bytes a
+ * message of consensus/message_code.h with its contents. */
+#include "replica/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "consensus/message_code.h"
+#include "net/loop.h"
+#include "persist/file.h"
+#include "persist/state_file.h"
+
+#define STATE_NAME "replica.state"
+#define SNAPSHOT_NAME "snapshot.kvs"
+#define INCOMING_NAME "incoming.kvs"
+#define JOURNAL_NAME "journal"
+
+enum {
+    MARKS_MAX = 1024,  /* passes whose records are not flushed yet */
+    CUTS_MAX = 256,    /* segments whose end is remembered; beyond, neighbours merge */
+    SAVE_LOG_US = 5 * 1000 * 1000,
+};
+
+/* Up to this journal seq lie the core's records up to that seq. */
+struct mark {
+    uint64_t journal_seq, core_seq;
+};
+
+/* The journal before journal_seq speaks of laps below frontier + window alone. */
+struct cut {
+    uint64_t journal_seq, frontier;
+};
+
+struct memory {
+    struct loop *loop;
+    struct keyspace *keyspace;
+    char *dir, *state_path, *snapshot_path, *incoming_path, *journal_path;
+    char *cluster_name;
+    uint64_t cluster;
+    uint16_t self_id;
+    bool is_journaled, is_compressed, is_new;
+    enum journal_mode mode;
+    size_t segment_bytes;
+    struct memory_identity identity;
+
+    struct journal *journal;
+    struct journal_found found;
+    bool was_whole, may_lack_tail;
+    struct mark marks[MARKS_MAX]; /* ring */
+    size_t mark_head, mark_count;
+    uint64_t recorded_core_seq, flushed_core_seq;
+    bool wants_flush;
+    int error;
+
+    struct snapshot_reader *reader;
+    struct cut cuts[CUTS_MAX];
+    size_t cut_count;
+    uint64_t segments_seen;
+
+    pid_t child;
+    uint64_t saving_cursor;
+    int64_t saving_since_ms, last_save_ms, last_save_duration_s;
+    bool is_last_save_ok;
+    uint64_t saves, changes_at_fork, changes_at_last_save, last_save_bytes, last_fork_us;
+};
+
+/* --- life ----------------------------------------------------------------- */
+
+static char *path_in(const char *dir, const char *name)
+{
+    size_t size = strlen(dir) + strlen(name) + 2;
+    char *path = mem_alloc(size);
+    snprintf(path, size, "%s/%s", dir, name);
+    return path;
+}
+
+static bool read_members(struct slice text, struct memory_identity *identity)
+{
+    char copy[1024];
+    if (text.len >= sizeof copy)
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (strcmp(copy, "-") == 0)
+        return true;
+    const char *at = copy;
+    while (*at) {
+        unsigned id;
+        uint64_t incarnation;
+        int used = 0;
+        if (identity->member_count == RABIA_MEMBERS_MAX ||
+            sscanf(at, "%u:%" SCNu64 "%n", &id, &incarnation, &used) != 2 || id > UINT16_MAX)
+            return false;
+        identity->ids[identity->member_count] = (uint16_t)id;
+        identity->incarnations[identity->member_count++] = incarnation;
+        at += used;
+        while (*at == ' ')
+            at++;
+    }
+    return true;
+}
+
+static bool read_secret(struct slice text, unsigned char secret[16])
+{
+    if (text.len != 32)
+        return false;
+    for (int i = 0; i < 16; i++) {
+        char digits[3] = {text.ptr[2 * i], text.ptr[2 * i + 1], '\0'}, *end;
+        secret[i] = (unsigned char)strtoul(digits, &end, 16);
+        if (*end)
+            return false;
+    }
+    return true;
+}
+
+static bool read_identity(const struct state_file *file, struct memory_identity *identity)
+{
+    uint64_t self, rejoining;
+    struct slice members = state_file_get(file, "member"), secret = state_file_get(file, "secret");
+    *identity = (struct memory_identity){0};
+    if (!members.ptr || !secret.ptr || !state_file_get_uint(file, "self", &self) || self > UINT16_MAX ||
+        !state_file_get_uint(file, "incarnation", &identity->incarnation) ||
+        !state_file_get_uint(file, "epoch", &identity->epoch) ||
+        !state_file_get_uint(file, "seed", &identity->seed) ||
+        !state_file_get_uint(file, "rejoining", &rejoining) || rejoining > 1)
+        return false;
+    identity->self_id = (uint16_t)self;
+    identity->is_rejoining = rejoining == 1;
+    return read_members(members, identity) && read_secret(secret, identity->hash_secret);
+}
+
+static enum status load_identity(struct memory *m, char error[static MEMORY_ERROR_MAX])
+{
+    struct state_file file;
+    state_file_init(&file);
+    enum status status = state_file_read(&file, m->state_path);
+    m->is_new = status == STATUS_NOT_FOUND;
+    if (m->is_new)
+        status = STATUS_OK;
+    else if (status == STATUS_OK && !read_identity(&file, &m->identity))
+        status = STATUS_MALFORMED;
+    state_file_deinit(&file);
+    if (status != STATUS_OK)
+        snprintf(error, MEMORY_ERROR_MAX, "%s: %s", m->state_path,
+                 status == STATUS_IO ? strerror(errno)
+                                     : "damaged; without it this replica does not know what it is. Restore the file, "
+                                       "or move the whole directory away to start it anew");
+    if (status == STATUS_OK && !m->is_new && m->identity.self_id != m->self_id) {
+        snprintf(error, MEMORY_ERROR_MAX, "%s belongs to member %u, this is member %u: another dir is needed",
+                 m->state_path, m->identity.self_id, m->self_id);
+        return STATUS_MISMATCH;
+    }
+    return status;
+}
+
+enum status memory_open(struct memory **memory, const struct memory_options *options,
+                        char error[static MEMORY_ERROR_MAX])
+{
+    struct memory *m = mem_calloc(1, sizeof *m);
+    m->loop = options->loop;
+    m->keyspace = options->keyspace;
+    m->dir = mem_strdup(options->dir);
+    m->cluster_name = mem_strdup(options->cluster_name);
+    m->cluster = *options->cluster_name ? XXH3_64bits(options->cluster_name, strlen(options->cluster_name)) : 0;
+    m->state_path = path_in(options->dir, STATE_NAME);
+    m->snapshot_path = path_in(options->dir, SNAPSHOT_NAME);
+    m->incoming_path = path_in(options->dir, INCOMING_NAME);
+    m->journal_path = path_in(options->dir, JOURNAL_NAME);
+    m->self_id = options->self_id;
+    m->is_journaled = options->is_journaled;
+    m->is_compressed = options->is_compressed;
+    m->mode = options->mode;
+    m->segment_bytes = options->segment_bytes;
+    m->last_save_duration_s = -1;
+    m->is_last_save_ok = true;
+    m->child = -1;
+    m->last_save_ms = loop_wall_ms(m->loop);
+    enum status status = load_identity(m, error);
+    if (status != STATUS_OK) {
+        memory_free(m);
+        return status;
+    }
+    *memory = m;
+    return STATUS_OK;
+}
+
+void memory_free(struct memory *m)
+{
+    if (m->journal)
+        journal_free(m->journal);
+    if (m->reader)
+        snapshot_reader_free(m->reader);
+    mem_free(m->dir);
+    mem_free(m->cluster_name);
+    mem_free(m->state_path);
+    mem_free(m->snapshot_path);
+    mem_free(m->incoming_path);
+    mem_free(m->journal_path);
+    mem_free(m);
+}
+
+bool memory_is_new(const struct memory *m)
+{
+    return m->is_new;
+}
+
+const struct memory_identity *memory_identity(const struct memory *m)
+{
+    return &m->identity;
+}
+
+const char *memory_snapshot_path(const struct memory *m)
+{
+    return m->snapshot_path;
+}
+
+const char *memory_incoming_path(const struct memory *m)
+{
+    return m->incoming_path;
+}
+
+bool memory_is_journaled(const struct memory *m)
+{
+    return m->is_journaled;
+}
+
+bool memory_flushes_first(const struct memory *m)
+{
+    return m->is_journaled && m->mode == JOURNAL_ALWAYS;
+}
+
+int memory_error(const struct memory *m)
+{
+    return m->error;
+}
+
+static enum status fail(struct memory *m, enum status status)
+{
+    if (status != STATUS_OK && m->error == 0) {
+        m->error = errno ? errno : EIO;
+        log_warning("replica",
+                    "the disk failed: %s. What was said can no longer be remembered: this replica falls silent and "
+                    "answers clients with an error; restart it once the cause is gone",
+                    strerror(m->error));
+    }
+    return status;
+}
+
+/* --- identity ------------------------------------------------------------- */
+
+static void write_members(struct state_file *file, const struct memory_identity *identity)
+{
+    char text[512] = "-";
+    size_t used = 0;
+    for (int i = 0; i < identity->member_count; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%u:%" PRIu64, i ? " " : "", identity->ids[i],
+                                 identity->incarnations[i]);
+    state_file_set(file, "member", "%s", text);
+}
+
+enum status memory_set_identity(struct memory *m, const struct memory_identity *identity)
+{
+    CHECK(identity->self_id == m->self_id);
+    struct state_file file;
+    state_file_init(&file);
+    state_file_set(&file, "self", "%u", identity->self_id);
+    state_file_set(&file, "incarnation", "%" PRIu64, identity->incarnation);
+    state_file_set(&file, "epoch", "%" PRIu64, identity->epoch);
+    state_file_set(&file, "seed", "%" PRIu64, identity->seed);
+    state_file_set(&file, "rejoining", "%d", identity->is_rejoining);
+    write_members(&file, identity);
+    char secret[33];
+    for (int i = 0; i < 16; i++)
+        snprintf(secret + 2 * i, 3, "%02x", identity->hash_secret[i]);
+    state_file_set(&file, "secret", "%s", secret);
+    enum status status = fail(m, state_file_write(&file, m->state_path));
+    state_file_deinit(&file);
+    if (status == STATUS_OK)
+        m->identity = *identity;
+    return status;
+}
+
+/* --- loading -------------------------------------------------------------- */
+
+/* Told how far it has come, snapshot_feed goes on with the next piece. */
+static enum status feed_file(struct memory *m, int fd, uint64_t size, memory_progress_fn *progress, void *context)
+{
+    enum { PIECE = 256 * 1024 };
+    char *piece = mem_alloc(PIECE);
+    enum status status = STATUS_AGAIN;
+    uint64_t done = 0;
+    while (status == STATUS_AGAIN && done < size) {
+        size_t wanted = size - done < PIECE ? (size_t)(size - done) : PIECE;
+        status = file_read(fd, piece, wanted, done);
+        if (status == STATUS_OK)
+            status = snapshot_feed(m->reader, piece, wanted);
+        done += wanted;
+        if (status == STATUS_AGAIN && progress && !progress(context, done, size))
+            status = STATUS_CLOSED;
+    }
+    mem_free(piece);
+    return status == STATUS_AGAIN ? STATUS_MALFORMED : status;
+}
+
+/* With the secret of the snapshot keys come in the order of the table. */
+static enum status on_head(void *context, const struct snapshot_head *head)
+{
+    struct memory *m = context;
+    keyspace_set_hash_secret(m->keyspace, head->hash_secret);
+    return STATUS_OK;
+}
+
+enum status memory_load_snapshot(struct memory *m, const char *path, struct snapshot_head *head,
+                                 memory_progress_fn *progress, void *context, char error[static MEMORY_ERROR_MAX])
+{
+    int fd;
+    if (file_open(&fd, path, O_RDONLY) != STATUS_OK) {
+        snprintf(error, MEMORY_ERROR_MAX, "%s: %s", path, strerror(errno));
+        return errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO;
+    }
+    if (m->reader)
+        snapshot_reader_free(m->reader);
+    m->reader = snapshot_reader_create(m->keyspace);
+    snapshot_reader_on_head(m->reader, on_head, m);
+    uint64_t size;
+    enum status status = file_size(fd, &size);
+    if (status == STATUS_OK)
+        status = feed_file(m, fd, size, progress, context);
+    file_close(fd);
+    if (status == STATUS_OK)
+        *head = *snapshot_reader_head(m->reader);
+    else
+        snprintf(error, MEMORY_ERROR_MAX, "%s: %s", path,
+                 status == STATUS_IO ? strerror(errno)
+                 : *snapshot_reader_error(m->reader) ? snapshot_reader_error(m->reader)
+                                                     : "it ends too early");
+    return status;
+}
+
+struct replay {
+    memory_replay_fn *fn;
+    void *context;
+    uint64_t core_seq;
+};
+
+static enum status replay_record(void *context, const struct journal_record *record)
+{
+    struct replay *replay = context;
+    struct rabia_record decoded = {.seq = ++replay->core_seq, .kind = record->kind, .needs_flush = false};
+    const char *at = record->bytes.ptr, *end = at + record->bytes.len;
+    at = message_read_head(at, end, &decoded.message, record->bytes.len);
+    if (!at)
+        return STATUS_MALFORMED;
+    struct batch *batch = decoded.message.batch;
+    enum status status = STATUS_OK;
+    if ((size_t)(end - at) != (batch ? batch->size : 0))
+        status = STATUS_MALFORMED;
+    else if (batch && batch->size)
+        memcpy(batch->bytes, at, batch->size);
+    if (status == STATUS_OK)
+        replay->fn(replay->context, &decoded);
+    batch_release(batch);
+    return status;
+}
+
+/* The same boot of the machine: what was written was not lost, flushed or not. */
+static void read_boot(unsigned char boot[16])
+{
+    char text[64] = "";
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (file && !fgets(text, sizeof text, file))
+        text[0] = '\0';
+    if (file)
+        fclose(file);
+    XXH128_hash_t hash = XXH3_128bits(text, strlen(text));
+    memcpy(boot, &hash, 16);
+}
+
+static void judge(struct memory *m)
+{
+    const struct journal_found *found = &m->found;
+    bool is_trusted = found->is_closed || found->is_same_boot || found->mode == JOURNAL_ALWAYS;
+    m->was_whole = !m->is_new && m->is_journaled && !found->is_new && is_trusted && found->cut_seq == 0 &&
+                   !m->identity.is_rejoining;
+    m->may_lack_tail = m->was_whole && !found->is_closed && !found->is_same_boot;
+}
+
+enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context, char error[static MEMORY_ERROR_MAX])
+{
+    if (!m->is_journaled)
+        return STATUS_OK;
+    struct journal_options options = {
+        .dir = m->journal_path,
+        .identity = {.cluster = m->cluster, .member = m->self_id},
+        .mode = m->mode,
+        .segment_bytes = m->segment_bytes,
+        .on_flushed = (void (*)(void *))loop_wake,
+        .context = m->loop,
+    };
+    read_boot(options.identity.boot);
+    struct replay replay = {.fn = fn, .context = context};
+    enum status status = journal_open(&m->journal, &options, replay_record, &replay, &m->found, error);
+    if (status != STATUS_OK)
+        return status;
+    if (m->found.torn_bytes)
+        log_warning("replica", "the journal had a torn tail: %" PRIu64 " bytes were cut", m->found.torn_bytes);
+    judge(m);
+    return STATUS_OK;
+}
+
+bool memory_is_whole(const struct memory *m)
+{
+    return m->was_whole;
+}
+
+bool memory_may_lack_tail(const struct memory *m)
+{
+    return m->may_lack_tail;
+}
+
+void memory_set_mode(struct memory *m, enum journal_mode mode)
+{
+    m->mode = mode;
+    if (m->journal)
+        journal_set_mode(m->journal, mode);
+}
+
+/* --- a pass --------------------------------------------------------------- */
+
+void memory_record(struct memory *m, const struct rabia_record *record)
+{
+    if (!m->journal)
+        return;
+    char head[MESSAGE_HEAD_MAX];
+    const struct rabia_message *message = &record->message;
+    char *end = message_write_head(head, message);
+    struct slice parts[2] = {slice_make(head, (size_t)(end - head)), {NULL, 0}};
+    if (message->batch)
+        parts[1] = slice_make(message->batch->bytes, message->batch->size);
+    journal_append(m->journal, (uint8_t)record->kind, parts, message->batch ? 2 : 1);
+    m->recorded_core_seq = record->seq;
+    m->wants_flush |= record->needs_flush;
+}
+
+static struct mark *mark_at(struct memory *m, size_t index)
+{
+    return &m->marks[(m->mark_head + index) % MARKS_MAX];
+}
+
+static void add_mark(struct memory *m)
+{
+    if (m->mark_count == MARKS_MAX)
+        m->mark_count--; /* the newest two become one: it is reached a little later */
+    m->mark_count++;
+    *mark_at(m, m->mark_count - 1) = (struct mark){journal_written_seq(m->journal), m->recorded_core_seq};
+}
+
+enum status memory_write(struct memory *m)
+{
+    if (!m->journal || m->error)
+        return m->error ? STATUS_IO : STATUS_OK;
+    enum status status = fail(m, journal_write(m->journal));
+    if (status != STATUS_OK)
+        return status;
+    if (m->mark_count == 0 || mark_at(m, m->mark_count - 1)->core_seq != m->recorded_core_seq)
+        add_mark(m);
+    if (m->wants_flush && m->mode == JOURNAL_ALWAYS)
+        journal_flush(m->journal);
+    m->wants_flush = false;
+    return STATUS_OK;
+}
+
+enum status memory_flushed(struct memory *m, bool *has_risen, uint64_t *seq)
+{
+    *has_risen = false;
+    if (!m->journal || m->error)
+        return m->error ? STATUS_IO : STATUS_OK;
+    uint64_t flushed;
+    enum status status = fail(m, journal_flushed_seq(m->journal, &flushed));
+    while (status == STATUS_OK && m->mark_count > 0 && mark_at(m, 0)->journal_seq <= flushed) {
+        *has_risen = *has_risen || mark_at(m, 0)->core_seq > m->flushed_core_seq;
+        m->flushed_core_seq = mark_at(m, 0)->core_seq;
+        m->mark_head = (m->mark_head + 1) % MARKS_MAX;
+        m->mark_count--;
+    }
+    *seq = m->flushed_core_seq;
+    return status;
+}
+
+bool memory_is_low(struct memory *m)
+{
+    return m->journal && journal_is_low(m->journal);
+}
+
+/* --- forgetting ----------------------------------------------------------- */
+
+static void add_cut(struct memory *m, uint64_t journal_seq, uint64_t frontier)
+{
+    if (m->cut_count == CUTS_MAX)
+        m->cut_count--;
+    m->cuts[m->cut_count++] = (struct cut){journal_seq, frontier};
+}
+
+/* A durable snapshot's cursor lies at this lap. */
+static void forget_below(struct memory *m, uint64_t cursor_lap)
+{
+    size_t useless = 0;
+    while (useless < m->cut_count && m->cuts[useless].frontier + RABIA_WINDOW <= cursor_lap)
+        useless++;
+    if (useless == 0 || !m->journal)
+        return;
+    (void)fail(m, journal_forget(m->journal, m->cuts[useless - 1].journal_seq));
+    m->cut_count -= useless;
+    memmove(m->cuts, m->cuts + useless, m->cut_count * sizeof *m->cuts);
+}
+
+/* --- snapshots ------------------------------------------------------------ */
+
+static struct snapshot_head head_of(const struct memory *m, const struct memory_save *save)
+{
+    struct snapshot_head head = {
+        .cluster = m->cluster,
+        .position = save->position,
+        .created_ms = loop_wall_ms(m->loop),
+        .state = save->state,
+    };
+    memcpy(head.hash_secret, m->identity.hash_secret, sizeof head.hash_secret);
+    return head;
+}
+
+/* Everything the parent has open would stay open as long as the child lives:
+ * connections could not end. */
+static void become_writer(int keep_fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (keep_fd < 0) {
+        close_range(3, UINT_MAX, 0);
+        return;
+    }
+    dup2(keep_fd, 3);
+    close_range(4, UINT_MAX, 0);
+}
+
+static int write_in_child(struct memory *m, const struct memory_save *save)
+{
+    char error[SNAPSHOT_ERROR_MAX];
+    struct snapshot_head head = head_of(m, save);
+    become_writer(-1);
+    enum status status =
+        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
+    return status == STATUS_OK ? 0 : 1;
+}
+
+static pid_t timed_fork(struct memory *m)
+{
+    int64_t before_us = loop_clock_us();
+    pid_t child = fork();
+    if (child > 0)
+        m->last_fork_us = (uint64_t)(loop_clock_us() - before_us);
+    return child;
+}
+
+static void begin_new_segment(struct memory *m, uint64_t frontier)
+{
+    if (m->journal)
+        add_cut(m, journal_cut(m->journal), frontier);
+}
+
+enum status memory_save_begin(struct memory *m, const struct memory_save *save)
+{
+    if (m->child > 0)
+        return STATUS_AGAIN;
+    begin_new_segment(m, save->frontier);
+    m->changes_at_fork = keyspace_changes(m->keyspace);
+    pid_t child = timed_fork(m);
+    if (child < 0)
+        return STATUS_IO;
+    if (child == 0)
+        _exit(write_in_child(m, save));
+    m->child = child;
+    m->saving_cursor = save->cursor_lap;
+    m->saving_since_ms = loop_wall_ms(m->loop);
+    log_notice("replica", "saving a snapshot in process %d (fork took %" PRIu64 " us)", (int)child, m->last_fork_us);
+    return STATUS_OK;
+}
+
+static void save_ended(struct memory *m, bool is_ok, uint64_t cursor_lap)
+{
+    int64_t now_ms = loop_wall_ms(m->loop);
+    m->is_last_save_ok = is_ok;
+    m->last_save_duration_s = (now_ms - m->saving_since_ms) / 1000;
+    if (!is_ok) {
+        log_warning("replica", "saving the snapshot failed; the former one is untouched");
+        return;
+    }
+    m->saves++;
+    m->last_save_ms = now_ms;
+    m->changes_at_last_save = m->changes_at_fork;
+    log_notice("replica", "the snapshot is saved after %" PRId64 " ms", now_ms - m->saving_since_ms);
+    forget_below(m, cursor_lap);
+}
+
+enum status memory_save_now(struct memory *m, const struct memory_save *save)
+{
+    if (m->child > 0)
+        return STATUS_AGAIN;
+    char error[SNAPSHOT_ERROR_MAX];
+    struct snapshot_head head = head_of(m, save);
+    begin_new_segment(m, save->frontier);
+    m->saving_since_ms = loop_wall_ms(m->loop);
+    m->changes_at_fork = keyspace_changes(m->keyspace);
+    enum status status =
+        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
+    if (status != STATUS_OK)
+        log_warning("replica", "%s", error);
+    save_ended(m, status == STATUS_OK, save->cursor_lap);
+    return status;
+}
+
+bool memory_is_saving(const struct memory *m)
+{
+    return m->child > 0;
+}
+
+static enum status pipe_sink(void *context, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    int fd = *(int *)context;
+    while (size > 0) {
+        ssize_t written = write(fd, at, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return STATUS_IO;
+        at += written;
+        size -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+static int stream_in_child(struct memory *m, const struct memory_save *save, int fd)
+{
+    struct snapshot_head head = head_of(m, save);
+    become_writer(fd);
+    int out = 3;
+    struct snapshot_write_options options = {.is_compressed = true, .sink = pipe_sink, .context = &out};
+    return snapshot_write(m->keyspace, &head, &options) == STATUS_OK ? 0 : 1;
+}
+
+enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return STATUS_IO;
+    pid_t pid = timed_fork(m);
+    if (pid == 0)
+        _exit(stream_in_child(m, save, ends[1]));
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return STATUS_IO;
+    }
+    *fd = ends[0];
+    *child = (int)pid;
+    return STATUS_OK;
+}
+
+enum status memory_adopt_snapshot(struct memory *m, const char *path)
+{
+    enum status status = file_rename(path, m->snapshot_path);
+    return status == STATUS_OK ? file_flush_dir_path(m->dir) : status;
+}
+
+/* --- the passing of time -------------------------------------------------- */
+
+static void reap_child(struct memory *m)
+{
+    int result;
+    if (m->child <= 0 || waitpid(m->child, &result, WNOHANG) != m->child)
+        return;
+    m->child = -1;
+    save_ended(m, WIFEXITED(result) && WEXITSTATUS(result) == 0, m->saving_cursor);
+}
+
+/* The journal goes on to its next segment by itself; where it did, what came
+ * before speaks of laps below now's frontier and a window. */
+static void watch_segments(struct memory *m, uint64_t frontier)
+{
+    struct journal_figures figures;
+    journal_get_figures(m->journal, &figures);
+    if (figures.segments > m->segments_seen)
+        add_cut(m, figures.written_seq + 1, frontier);
+    m->segments_seen = figures.segments;
+}
+
+void memory_cron(struct memory *m, uint64_t now_us, uint64_t frontier)
+{
+    reap_child(m);
+    if (!m->journal || m->error)
+        return;
+    journal_cron(m->journal, now_us);
+    watch_segments(m, frontier);
+}
+
+enum status memory_close(struct memory *m)
+{
+    if (m->child > 0) {
+        kill(m->child, SIGKILL);
+        waitpid(m->child, NULL, 0);
+        m->child = -1;
+    }
+    if (!m->journal || m->error)
+        return m->error ? STATUS_IO : STATUS_OK;
+    enum status status = journal_close(m->journal);
+    m->journal = NULL;
+    return status;
+}
+
+void memory_get_figures(struct memory *m, struct memory_figures *figures)
+{
+    *figures = (struct memory_figures){
+        .is_journaled = m->is_journaled,
+        .is_saving = m->child > 0,
+        .is_last_save_ok = m->is_last_save_ok,
+        .mode = m->mode,
+        .last_save_wall_s = m->last_save_ms / 1000,
+        .saving_since_wall_s = m->saving_since_ms / 1000,
+        .last_save_duration_s = m->last_save_duration_s,
+        .saves = m->saves,
+        .changes_at_last_save = m->changes_at_last_save,
+        .last_fork_us = m->last_fork_us,
+    };
+    if (m->journal)
+        journal_get_figures(m->journal, &figures->journal);
+}
