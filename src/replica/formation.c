@@ -1,8 +1,10 @@
 #include "replica/formation.h"
 
+#include <string.h>
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/random.h"
 
 void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
                     const struct formation_claim *own)
@@ -126,6 +128,13 @@ static void form(struct formation *f)
     f->is_data_void |= f->base != f->self && !has_base_data;
     f->own.stage = FORMATION_FORMED;
     f->own.has_memory = true;
+    /* What a new cluster hashes with is nobody's before; later it stays. */
+    if (f->base_epoch == 0) {
+        f->own.secret[0] = random_mix(f->own.future ^ 1);
+        f->own.secret[1] = random_mix(f->own.future ^ 2);
+    } else {
+        memcpy(f->own.secret, claim_of(f, f->base)->secret, sizeof f->own.secret);
+    }
     f->own.epoch = f->future_epoch;
     f->own.seed = f->own.future;
     f->own.future = 0;
@@ -169,12 +178,14 @@ static void rejoin(struct formation *f, const struct formation_claim *peer)
     f->own.has_memory = false;
     f->own.epoch = peer->epoch;
     f->own.seed = peer->seed;
+    memcpy(f->own.secret, peer->secret, sizeof f->own.secret);
 }
 
 static bool is_same_claim(const struct formation_claim *a, const struct formation_claim *b)
 {
     return a->stage == b->stage && a->has_memory == b->has_memory && a->epoch == b->epoch && a->seed == b->seed &&
-           a->position == b->position && a->future == b->future;
+           a->position == b->position && a->future == b->future && a->secret[0] == b->secret[0] &&
+           a->secret[1] == b->secret[1];
 }
 
 static bool advance(struct formation *f)
@@ -195,6 +206,11 @@ static bool advance(struct formation *f)
     if (f->own.stage == FORMATION_GATHERING && peer)
         rejoin(f, peer);
     return !is_same_claim(&before, &f->own);
+}
+
+bool formation_begin(struct formation *f)
+{
+    return advance(f);
 }
 
 enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation)

@@ -57,6 +57,7 @@ struct formation_claim {
     uint64_t seed;     /* of the cluster in force; 0: none */
     uint64_t position; /* its data includes everything up to here */
     uint64_t future;   /* READY: for which future; else 0 */
+    uint64_t secret[2]; /* of the keyspace's hash, the same on all members */
 };
 
 struct formation {
@@ -81,6 +82,9 @@ struct formation {
 /* own: stage GATHERING or, with memory, FORMED. */
 void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
                     const struct formation_claim *own);
+
+/* Looks at what is known at the start; later formation_hear does. */
+bool formation_begin(struct formation *f);
 
 enum formation_meeting {
     MEETING_KNOWN,     /* the same process as before, or the first one */

@@ -16,9 +16,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -33,7 +35,6 @@
 
 #define STATE_NAME "replica.state"
 #define SNAPSHOT_NAME "snapshot.kvs"
-#define INCOMING_NAME "incoming.kvs"
 #define JOURNAL_NAME "journal"
 
 enum {
@@ -55,7 +56,7 @@ struct cut {
 struct memory {
     struct loop *loop;
     struct keyspace *keyspace;
-    char *dir, *state_path, *snapshot_path, *incoming_path, *journal_path;
+    char *dir, *state_path, *snapshot_path, *journal_path;
     char *cluster_name;
     uint64_t cluster;
     uint16_t self_id;
@@ -185,7 +186,6 @@ enum status memory_open(struct memory **memory, const struct memory_options *opt
     m->cluster = *options->cluster_name ? XXH3_64bits(options->cluster_name, strlen(options->cluster_name)) : 0;
     m->state_path = path_in(options->dir, STATE_NAME);
     m->snapshot_path = path_in(options->dir, SNAPSHOT_NAME);
-    m->incoming_path = path_in(options->dir, INCOMING_NAME);
     m->journal_path = path_in(options->dir, JOURNAL_NAME);
     m->self_id = options->self_id;
     m->is_journaled = options->is_journaled;
@@ -215,7 +215,6 @@ void memory_free(struct memory *m)
     mem_free(m->cluster_name);
     mem_free(m->state_path);
     mem_free(m->snapshot_path);
-    mem_free(m->incoming_path);
     mem_free(m->journal_path);
     mem_free(m);
 }
@@ -233,11 +232,6 @@ const struct memory_identity *memory_identity(const struct memory *m)
 const char *memory_snapshot_path(const struct memory *m)
 {
     return m->snapshot_path;
-}
-
-const char *memory_incoming_path(const struct memory *m)
-{
-    return m->incoming_path;
 }
 
 bool memory_is_journaled(const struct memory *m)
@@ -643,7 +637,7 @@ bool memory_is_saving(const struct memory *m)
     return m->child > 0;
 }
 
-static enum status pipe_sink(void *context, const void *bytes, size_t size)
+static enum status socket_sink(void *context, const void *bytes, size_t size)
 {
     const char *at = bytes;
     int fd = *(int *)context;
@@ -664,14 +658,14 @@ static int stream_in_child(struct memory *m, const struct memory_save *save, int
     struct snapshot_head head = head_of(m, save);
     become_writer(fd);
     int out = 3;
-    struct snapshot_write_options options = {.is_compressed = true, .sink = pipe_sink, .context = &out};
+    struct snapshot_write_options options = {.is_compressed = true, .sink = socket_sink, .context = &out};
     return snapshot_write(m->keyspace, &head, &options) == STATUS_OK ? 0 : 1;
 }
 
 enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return STATUS_IO;
     pid_t pid = timed_fork(m);
     if (pid == 0)
@@ -686,10 +680,13 @@ enum status memory_stream_begin(struct memory *m, const struct memory_save *save
     return STATUS_OK;
 }
 
-enum status memory_adopt_snapshot(struct memory *m, const char *path)
+enum status memory_begin_anew(struct memory *m, const struct memory_save *save)
 {
-    enum status status = file_rename(path, m->snapshot_path);
-    return status == STATUS_OK ? file_flush_dir_path(m->dir) : status;
+    enum status status = fail(m, memory_save_now(m, save));
+    if (status != STATUS_OK || !m->journal)
+        return status;
+    m->cut_count = 0;
+    return fail(m, journal_forget(m->journal, journal_cut(m->journal)));
 }
 
 /* --- the passing of time -------------------------------------------------- */

@@ -119,11 +119,11 @@ enum status memory_save_begin(struct memory *m, const struct memory_save *save) 
 /* Here and now, while everything waits. */
 enum status memory_save_now(struct memory *m, const struct memory_save *save) MUST_CHECK;
 bool memory_is_saving(const struct memory *m);
-/* A child that writes a snapshot into a pipe, for a peer: the reading end. */
+/* A child that writes a snapshot into a socket, for a peer: the reading end. */
 enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child) MUST_CHECK;
-/* A received snapshot file becomes the newest one. */
-enum status memory_adopt_snapshot(struct memory *m, const char *path) MUST_CHECK;
-const char *memory_incoming_path(const struct memory *m);
+/* A new epoch begins: a snapshot, here and now, and nothing of the journal
+ * before it. */
+enum status memory_begin_anew(struct memory *m, const struct memory_save *save) MUST_CHECK;
 
 /* About ten times a second. */
 void memory_cron(struct memory *m, uint64_t now_us, uint64_t frontier);

@@ -378,6 +378,25 @@ void proposer_expire(struct proposer *p, uint64_t now_us)
     expire_waiting(p, now_us);
 }
 
+static void abandon_list(struct proposer *p, struct list *list, bool may_have_happened)
+{
+    LIST_FOR_EACH(list, struct own_batch, link, own) {
+        list_remove(&own->link);
+        p->queued_bytes -= own_batch_bytes(own);
+        fail_ops(p, own, may_have_happened);
+        own->lap = RABIA_NO_LAP;
+        own_batch_recycle(p, own);
+    }
+}
+
+void proposer_abandon(struct proposer *p)
+{
+    abandon_list(p, &p->retry, false);
+    abandon_list(p, &p->in_flight, true);
+    p->in_flight_count = 0;
+    p->is_draining = false;
+}
+
 static uint64_t oldest_since(const struct list *list)
 {
     LIST_FOR_EACH(list, struct own_batch, link, own) {

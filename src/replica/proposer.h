@@ -76,7 +76,7 @@ struct proposer_options {
     uint64_t wait_us;         /* then a command fails (cluster-timeout) */
     uint64_t spread_us;       /* with a batch in flight younger than this, small batches wait and grow */
     size_t spread_bytes;      /* what counts as small */
-    /* May be called inside proposer_expire only. */
+    /* May be called inside proposer_expire and proposer_abandon only. */
     void (*fail)(void *context, struct proposer_client *client, const void *row, enum proposer_failure failure);
     void *context;
 };
@@ -122,6 +122,10 @@ uint64_t proposer_deadline(const struct proposer *p, uint64_t now_us);
  * empty and came while draining (I4): its commands will be proposed again. */
 struct own_batch *proposer_decided(struct proposer *p, const struct rabia_decided *decided);
 void proposer_applied(struct proposer *p, struct own_batch *own);
+
+/* The order jumps over what is in flight (a snapshot, a new epoch): its writes
+ * are IN_DOUBT, nothing of it is proposed again.  What waits goes on waiting. */
+void proposer_abandon(struct proposer *p);
 
 /* Fails what has waited longer than wait_us. */
 void proposer_expire(struct proposer *p, uint64_t now_us);
