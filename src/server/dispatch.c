@@ -17,6 +17,9 @@
 enum {
     RUN_MAX = 16,
     RUN_ARGUMENTS_MAX = 4096, /* a run ends when it holds this many */
+    /* Of one write in a cluster: with what waits in the open batch (up to
+     * 1 MiB, replica.c) it must fit into one. */
+    WRITE_BYTES_MAX = BATCH_BYTES_MAX - 2 * 1024 * 1024,
 };
 
 struct request_run {
@@ -225,9 +228,19 @@ static enum outcome run_here(struct session *s, struct request_run *run, int ind
     return HANDLED;
 }
 
-static enum outcome hand_over(struct session *s, const struct call *call)
+/* A batch puts fewer bytes around an argument than the input has there. */
+static bool is_too_long(const struct request_run *run, int index)
+{
+    size_t begin = index > 0 ? run->ends[index - 1] : 0;
+    return run->calls[index].command->route == ROUTE_WRITE && run->ends[index] - begin > WRITE_BYTES_MAX;
+}
+
+static enum outcome hand_over(struct session *s, const struct request_run *run, int index)
 {
     struct replica *replica = s->server->replica;
+    const struct call *call = &run->calls[index];
+    if (is_too_long(run, index))
+        return answer_error(s, call->command, "ERR command is longer than a cluster's batch may be (1 GiB)");
     if (s->pending >= SESSION_PENDING_MAX || replica_is_full(replica)) {
         s->is_throttled = true;
         list_append(&s->server->throttled, &s->throttled_link);
@@ -292,7 +305,7 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
         return MUST_WAIT;
     bool is_here = row->route == ROUTE_LOCAL || replica_is_lone(s->server->replica) ||
                    (s->is_readonly && row->route == ROUTE_READ && s->pending == 0);
-    enum outcome outcome = is_here ? run_here(s, run, index) : hand_over(s, call);
+    enum outcome outcome = is_here ? run_here(s, run, index) : hand_over(s, run, index);
     if (outcome == HANDLED)
         s->commands++;
     return outcome;
