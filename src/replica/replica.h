@@ -25,6 +25,8 @@
 #include "consensus/rabia.h"
 #include "net/loop.h"
 #include "net/stream.h"
+#include "persist/journal.h"
+#include "replica/memory.h"
 #include "replica/proposer.h"
 #include "store/keyspace.h"
 
@@ -65,14 +67,39 @@ struct replica_options {
     uint64_t clock_tolerance_ms;
     size_t peer_backlog_bytes; /* decided batches kept for peers behind */
     uint32_t skip_ahead_max;
+
+    const char *dir;   /* for what must not be forgotten; exists */
+    bool is_journaled; /* appendonly */
+    enum journal_mode journal_mode;
+    size_t journal_segment_bytes;
+    size_t journal_rewrite_bytes; /* a journal larger than this asks for a snapshot */
+    bool is_snapshot_compressed;
+    struct replica_save_rule {
+        int64_t seconds;
+        uint64_t changes;
+    } save_rules[16];
+    int save_rule_count;
 };
 
-struct replica *replica_create(const struct replica_options *options);
+enum { REPLICA_ERROR_MAX = 512 };
+/* On failure error is one line for the operator. */
+enum status replica_create(struct replica **replica, const struct replica_options *options,
+                           char error[static REPLICA_ERROR_MAX]) MUST_CHECK;
+/* Loads snapshot and journal; until it has returned commands are refused with
+ * LOADING.  pump is called every now and then so that connections are served; it
+ * stops the loading by returning false.  restore_path: a snapshot to begin a new
+ * store with, or NULL. */
+enum status replica_load(struct replica *r, const char *restore_path, bool (*pump)(void *context), void *context,
+                         char error[static REPLICA_ERROR_MAX]) MUST_CHECK;
+/* The clean mark; nothing may be said after it. */
+enum status replica_close(struct replica *r) MUST_CHECK;
 void replica_free(struct replica *r);
 
+/* No peers and no journal: the server runs commands where it parses them. */
 bool replica_is_lone(const struct replica *r);
 /* Changes that may come at run time. */
 void replica_set_timeouts(struct replica *r, uint64_t cluster_timeout_us);
+void replica_set_journal_mode(struct replica *r, enum journal_mode mode);
 void replica_set_password(struct replica *r, const char *password);
 
 /* --- commands ------------------------------------------------------------ */
@@ -117,6 +144,9 @@ void replica_cron(struct replica *r);
  * nothing of our clients is under way. */
 bool replica_is_drained(const struct replica *r);
 
+/* BGSAVE and SAVE.  STATUS_AGAIN: one is under way, or nothing to save yet. */
+enum status replica_save(struct replica *r, bool is_in_background) MUST_CHECK;
+
 /* --- peers --------------------------------------------------------------- */
 
 /* The handshake a peer sends: RABIA LINK version cluster members from-id
@@ -138,10 +168,13 @@ uint64_t replica_incarnation(const struct replica *r);
 
 enum replica_state {
     REPLICA_LONE,
-    REPLICA_FORMING, /* waits until all members of the new cluster are there */
+    REPLICA_LOADING,
+    REPLICA_FORMING,   /* waits for the other members: a new cluster, or a recovery */
+    REPLICA_REJOINING, /* without memory: learns, silent until it may speak again */
     REPLICA_UP,
-    REPLICA_BEHIND,  /* fell behind what peers keep: cannot follow without a snapshot */
-    REPLICA_DIVERGED /* its data differs from what a quorum agrees on: stopped serving */
+    REPLICA_BEHIND,    /* fell behind what peers keep: fetches a snapshot */
+    REPLICA_DIVERGED,  /* its data differs from what a quorum agrees on: stopped serving */
+    REPLICA_FAILED     /* its disk failed: silent until restarted */
 };
 enum replica_link_state { LINK_SELF, LINK_DOWN, LINK_DIALING, LINK_UP };
 
@@ -171,6 +204,10 @@ struct replica_status {
     uint64_t failures_no_quorum, failures_in_doubt, clock_refusals;
     uint64_t digests_compared, digests_differing;
     size_t queued_bytes, batches_in_flight;
+    uint64_t epoch, snapshots_sent, snapshots_received;
+    uint64_t loading_done, loading_total;
+    int64_t loading_since_s;
+    struct memory_figures memory;
     struct replica_peer_status peers[RABIA_MEMBERS_MAX];
     struct rabia_status order; /* zero for a lone replica */
 };

@@ -1,0 +1,240 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "replica/replica_private.h"
+
+/* --- saying --------------------------------------------------------------- */
+
+static void refresh_identity(struct replica *r)
+{
+    r->identity.cluster = r->formation.own.seed;
+    for (int i = 0; i < r->member_count; i++)
+        r->identity.incarnations[i] = r->formation.members[i].incarnation;
+}
+
+void forming_say_claim(struct replica *r)
+{
+    refresh_identity(r);
+    r->claim_said_us = replica_now(r);
+    for (int i = 0; i < r->member_count; i++)
+        if (i != r->self)
+            link_send_claim(&r->links[i], &r->formation.own);
+}
+
+/* --- remembering ---------------------------------------------------------- */
+
+uint64_t forming_draw_incarnation(const struct replica *r, uint64_t above)
+{
+    uint16_t chance;
+    random_from_system(&chance, sizeof chance);
+    uint64_t drawn = (uint64_t)loop_wall_ms(r->loop) << 16 | chance;
+    return drawn > above ? drawn : above + 1 + chance;
+}
+
+bool forming_save_identity(struct replica *r, bool is_rejoining)
+{
+    if (!memory_is_journaled(r->memory))
+        return true;
+    const struct formation_claim *own = &r->formation.own;
+    struct memory_identity identity = {
+        .self_id = r->members[r->self].id,
+        .incarnation = own_incarnation(r),
+        .epoch = own->epoch,
+        .seed = own->seed,
+        .is_rejoining = is_rejoining,
+        .member_count = r->member_count,
+    };
+    for (int i = 0; i < r->member_count; i++) {
+        identity.ids[i] = r->members[i].id;
+        identity.incarnations[i] = r->formation.members[i].incarnation;
+    }
+    memcpy(identity.hash_secret, own->secret, sizeof identity.hash_secret);
+    return memory_set_identity(r->memory, &identity) == STATUS_OK;
+}
+
+/* --- the order's beginnings ----------------------------------------------- */
+
+static void adopt_secret(struct replica *r)
+{
+    for (int db = 0; db < keyspace_database_count(r->keyspace); db++)
+        if (keyspace_size(r->keyspace, db) > 0)
+            return;
+    keyspace_set_hash_secret(r->keyspace, (const unsigned char *)r->formation.own.secret);
+}
+
+static void drop_data(struct replica *r)
+{
+    if (!r->formation.is_data_void)
+        return;
+    log_warning("replica", "the data here (up to position %" PRIu64 ") is not of the epoch in force: it is dropped, "
+                           "the peers' is fetched", r->apply.position);
+    keyspace_flush(r->keyspace, -1, false);
+    r->apply.position = 0;
+    formation_at(&r->formation, 0);
+    r->formation.is_data_void = false;
+}
+
+static void drop_order(struct replica *r)
+{
+    proposer_abandon(&r->proposer);
+    if (r->order)
+        rabia_free(r->order);
+    r->order = NULL;
+    divergence_init(&r->divergence, r->member_count, r->self);
+}
+
+static void create_order(struct replica *r, uint64_t first_lap)
+{
+    r->order_options.cluster_seed = r->apply.seed = r->formation.own.seed;
+    r->order_options.first_lap = first_lap;
+    r->order = rabia_create(&r->order_options, replica_now(r));
+    r->order_seed = r->formation.own.seed;
+    r->order_deadline_us = replica_now(r);
+}
+
+/* Links that are up already came up before there was an order. */
+static void tell_links(struct replica *r)
+{
+    for (int i = 0; i < r->member_count; i++) {
+        if (i == r->self || r->links[i].state != LINK_UP)
+            continue;
+        struct rabia_event event = ordering_event(r, RABIA_EVENT_LINK_UP);
+        event.peer = (uint8_t)i;
+        ordering_step(r, &event);
+    }
+}
+
+/* A new epoch: a fresh order behind everything the base has applied.  Who does
+ * not hold the base's data begins before it, and so fetches it. */
+static void begin_epoch(struct replica *r)
+{
+    uint64_t first_lap = r->formation.future_position / 16 + 1;
+    bool is_new = r->formation.future_position == 0;
+    if (!forming_save_identity(r, true))
+        return;
+    bool is_void = r->formation.is_data_void;
+    drop_data(r);
+    drop_order(r);
+    adopt_secret(r);
+    create_order(r, is_void ? FIRST_LAP : first_lap);
+    unsigned char bytes[RABIA_EXPORT_MAX];
+    struct memory_save save = replica_save_of_now(r, bytes);
+    if (memory_is_journaled(r->memory) && memory_begin_anew(r->memory, &save) != STATUS_OK)
+        return;
+    if (!forming_save_identity(r, is_void))
+        return;
+    if (is_new)
+        log_notice("replica", "all %u members are there: the cluster is formed, this is member %u", r->member_count,
+                   r->members[r->self].id);
+    else
+        log_warning("replica",
+                    "recovered in epoch %" PRIu64 " with the data of member %u, position %" PRIu64
+                    ": too few members had their memory, so what was written in the last moments may be lost",
+                    r->formation.own.epoch, r->members[r->formation.base].id, r->formation.future_position);
+    tell_links(r);
+}
+
+/* Without memory: silent until everything this member may have said lies
+ * behind. */
+static void begin_rejoin(struct replica *r)
+{
+    log_notice("replica", "member %u is without memory of what it said: rejoining", r->members[r->self].id);
+    if (!forming_save_identity(r, true))
+        return;
+    bool has_data_of_epoch = r->order && r->order_seed == r->formation.own.seed && !r->formation.is_data_void;
+    if (!has_data_of_epoch) {
+        drop_data(r);
+        drop_order(r);
+        adopt_secret(r);
+        create_order(r, FIRST_LAP);
+    }
+    r->is_order_rejoining = true;
+    rabia_rejoin(r->order, &r->out);
+    ordering_honour(r);
+    tell_links(r);
+}
+
+static void become_new(struct replica *r)
+{
+    uint64_t greatest = own_incarnation(r);
+    for (int i = 0; i < r->member_count; i++)
+        if (r->links[i].state == LINK_UP && r->superseded_by > greatest)
+            greatest = r->superseded_by;
+    log_warning("replica", "a later epoch or process of this member is known: it goes on without memory");
+    for (int i = 0; i < r->member_count; i++)
+        if (i != r->self && r->links[i].state == LINK_UP)
+            link_break(&r->links[i], "to introduce itself anew");
+    proposer_abandon(&r->proposer);
+    r->is_order_rejoining = false;
+    formation_reincarnate(&r->formation, forming_draw_incarnation(r, greatest));
+}
+
+void forming_act(struct replica *r)
+{
+    const struct formation_claim *own = &r->formation.own;
+    if (r->formation.is_superseded)
+        become_new(r);
+    refresh_identity(r);
+    if (own->stage == FORMATION_REJOINING && !r->is_order_rejoining)
+        begin_rejoin(r);
+    else if (own->stage == FORMATION_FORMED && own->seed != r->order_seed)
+        begin_epoch(r);
+    forming_say_claim(r);
+}
+
+bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation)
+{
+    switch (formation_meet(&r->formation, peer, incarnation)) {
+    case MEETING_KNOWN: break;
+    case MEETING_OUTDATED: return false;
+    case MEETING_SUCCESSOR:
+        log_notice("replica", "member %u came back as a new process without memory", r->members[peer].id);
+        if (r->links[peer].state == LINK_UP)
+            link_break(&r->links[peer], "its process was replaced");
+        struct rabia_event event = ordering_event(r, RABIA_EVENT_FORGET);
+        event.peer = peer;
+        ordering_step(r, &event);
+        break;
+    }
+    refresh_identity(r);
+    return true;
+}
+
+/* --- what the order says of itself ---------------------------------------- */
+
+static void end_rejoin(struct replica *r)
+{
+    if (!forming_save_identity(r, false))
+        return;
+    r->is_order_rejoining = false;
+    r->must_save_to_end_rejoin = false;
+    if (formation_rejoined(&r->formation)) {
+        log_notice("replica", "member %u has rejoined at lap %" PRIu64, r->members[r->self].id,
+                   rabia_frontier(r->order));
+        forming_say_claim(r);
+    }
+}
+
+void forming_saved(struct replica *r)
+{
+    if (r->must_save_to_end_rejoin)
+        end_rejoin(r);
+}
+
+void forming_honour(struct replica *r)
+{
+    if (r->out.snapshot_from_lap != RABIA_NO_LAP)
+        transfer_want(r);
+    if (!r->out.has_rejoined || r->must_save_to_end_rejoin)
+        return;
+    if (!memory_is_journaled(r->memory)) {
+        end_rejoin(r);
+        return;
+    }
+    /* The journal alone cannot restore what a snapshot from a peer brought. */
+    r->must_save_to_end_rejoin = true;
+    r->wants_save = true;
+}

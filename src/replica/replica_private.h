@@ -1,0 +1,184 @@
+/* The replica's state, and what its files offer one another.  Internal to
+ * replica/; everyone else includes replica.h.
+ *
+ *   replica.c        life, clients' commands, the end of a pass, cron
+ *   ordering.c       steps of the ordering core, and honouring what comes out
+ *   forming.c        from stages of formation.h to what must be done for them
+ *   peers.c          events of links, frames, introductions
+ *   transfer.c       snapshots from and to peers
+ *   replica_status.c what it waits for, what it refuses, RABIA STATUS
+ *
+ * Who may do what, by stage:
+ *
+ *                   steps the order   serves   state shown
+ *   (loading)             no            no      loading
+ *   GATHERING, READY      no            no      forming
+ *   REJOINING             yes           no      rejoining
+ *   FORMED                yes           yes     up
+ *   is_installing         no            no      behind
+ *   is_diverged           yes           no      diverged
+ *   memory has failed     no            no      failed */
+#ifndef REPLICA_REPLICA_PRIVATE_H
+#define REPLICA_REPLICA_PRIVATE_H
+
+#include "net/timer.h"
+#include "replica/apply.h"
+#include "replica/divergence.h"
+#include "replica/formation.h"
+#include "replica/link.h"
+#include "replica/memory.h"
+#include "replica/proposer.h"
+#include "replica/replica.h"
+
+enum {
+    FIRST_LAP = 1,           /* so that position 0 means: nothing yet */
+    HEARD_US = 1000 * 1000,  /* a peer that spoke within this is there */
+    SAVE_RULES_MAX = 16,
+};
+
+/* A snapshot on its way to a peer. */
+struct transfer_out {
+    struct stream *source; /* the child's socket; NULL: none under way */
+    int child;
+};
+
+struct replica {
+    struct loop *loop;
+    struct keyspace *keyspace;
+    struct apply apply;
+    struct replica_clients clients;
+    bool is_lone; /* no peers, no journal: commands run where they are parsed */
+    bool is_loading, is_diverged, is_installing;
+    bool is_order_rejoining;
+    bool must_save_to_end_rejoin; /* the core has rejoined; what it learnt must be durable first */
+    bool wants_save;              /* a snapshot is due whatever the rules say */
+    uint64_t saves_seen, records_replayed;
+    const char *restore_path;
+    uint64_t commands_begun; /* lone: the position */
+    int64_t begun_wall_ms;   /* lone: logical time was brought to this */
+    struct memory *memory;
+    struct replica_save_rule save_rules[SAVE_RULES_MAX];
+    int save_rule_count;
+    size_t journal_rewrite_bytes;
+    uint64_t loading_done, loading_total;
+    int64_t loading_since_s;
+    bool (*loading_pump)(void *context);
+    void *loading_context;
+
+    /* Everything below: not when is_lone. */
+    char *cluster_name, *password, *members_text;
+    struct replica_member members[RABIA_MEMBERS_MAX];
+    uint8_t member_count, self;
+    struct rabia_options order_options;
+    struct rabia *order; /* NULL while GATHERING or READY without memory */
+    uint64_t order_seed; /* of the epoch it belongs to */
+    uint64_t superseded_by; /* an incarnation of ours that others know */
+    struct rabia_out out;
+    uint64_t order_deadline_us;
+    struct proposer proposer;
+    struct formation formation;
+    struct divergence divergence;
+    struct frame_identity identity;
+    struct link links[RABIA_MEMBERS_MAX];
+    struct frame_messages messages;
+    struct frame_assembly assemblies[RABIA_MEMBERS_MAX];
+    struct buf chunk_scratch;
+    struct timer wake_timer;
+    uint64_t cluster_timeout_us, quorum_lost_us, wait_logged_us, claim_said_us;
+    struct refused_clock {
+        uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */
+    } refused_clocks[RABIA_MEMBERS_MAX];
+    uint8_t hearing; /* the peer whose messages the step under way is about */
+    uint64_t batches_applied, batches_void, clock_refusals;
+
+    struct transfer_out sending[RABIA_MEMBERS_MAX];
+    struct snapshot_reader *receiving; /* NULL: none has begun */
+    uint8_t receiving_from;
+    uint64_t asked_us, received_us; /* when, last */
+    uint64_t received_bytes, transfers_in, transfers_out;
+
+    char refusal[320], hello_error[256], introduction[4][24];
+    /* Per member, and one for all strangers: what is refused comes again and again. */
+    struct refusal_logged {
+        const char *why; /* static text of the last line in the log */
+        uint64_t logged_us;
+    } refusals_logged[RABIA_MEMBERS_MAX + 1];
+    struct slice introduction_argv[8], auth_argv[2];
+};
+
+static inline uint64_t replica_now(const struct replica *r)
+{
+    return (uint64_t)loop_now_us(r->loop);
+}
+static inline uint64_t earlier_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint64_t own_incarnation(const struct replica *r)
+{
+    return r->formation.members[r->self].incarnation;
+}
+
+/* --- replica.c ------------------------------------------------------------- */
+
+/* What a snapshot of now holds; state lives in bytes. */
+struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_MAX]);
+
+/* --- ordering.c ------------------------------------------------------------ */
+
+struct rabia_event ordering_event(const struct replica *r, enum rabia_event_kind kind);
+/* Nothing happens while the stage forbids it. */
+void ordering_step(struct replica *r, const struct rabia_event *event);
+/* What the core put into r->out, in the order rabia.h prescribes. */
+void ordering_honour(struct replica *r);
+void ordering_propose(struct replica *r);
+/* The wall clock for a batch of ours. */
+uint64_t ordering_clock_ms(const struct replica *r);
+void ordering_note_digest(struct replica *r, uint8_t member, const struct frame_digest *digest);
+/* Whether the stage and the disk let this replica take part. */
+bool ordering_may_step(const struct replica *r);
+
+/* --- forming.c ------------------------------------------------------------- */
+
+/* The own claim may have changed: acts on it, tells all. */
+void forming_act(struct replica *r);
+void forming_say_claim(struct replica *r);
+/* An incarnation greater than all known of this member; wall clock and chance. */
+uint64_t forming_draw_incarnation(const struct replica *r, uint64_t above);
+/* A process of peer introduced itself.  False: it has a successor. */
+bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation);
+/* Gives the memory's identity file what is known now. */
+bool forming_save_identity(struct replica *r, bool is_rejoining);
+/* A snapshot became durable. */
+void forming_saved(struct replica *r);
+/* The core fell behind, or has rejoined: what its out says. */
+void forming_honour(struct replica *r);
+
+/* --- peers.c --------------------------------------------------------------- */
+
+extern const struct link_events peers_link_events;
+bool peers_is_heard(const struct replica *r, int member);
+/* Whether a refusal is worth a line; why is static text, member an index, -1 for
+ * a stranger. */
+bool peers_is_news(struct replica *r, int member, const char *why);
+
+/* --- transfer.c ------------------------------------------------------------ */
+
+/* Asks a peer for its snapshot; the order stands still until it is in. */
+void transfer_want(struct replica *r);
+void transfer_asked(struct replica *r, uint8_t peer);
+void transfer_data(struct replica *r, uint8_t peer, struct slice bytes);
+void transfer_ended(struct replica *r, uint8_t peer, bool is_complete);
+void transfer_lost(struct replica *r, uint8_t peer);
+/* Goes on sending where links have drained, asks again where nothing came. */
+void transfer_pass_end(struct replica *r);
+void transfer_free(struct replica *r);
+
+/* --- replica_status.c ------------------------------------------------------ */
+
+bool status_has_quorum(const struct replica *r);
+/* What this replica waits for, "" if nothing. */
+void status_describe_wait(const struct replica *r, char *text, size_t size);
+enum replica_state status_of(const struct replica *r);
+
+#endif
