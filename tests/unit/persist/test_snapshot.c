@@ -412,6 +412,7 @@ static void hostile_records_are_refused(void **state)
     forged(4, 2, 0x30, 1, STATUS_MALFORMED, "cannot be"); /* an encoding there is not */
     forged(4, 2, 0x80, 1, STATUS_MALFORMED, "cannot be"); /* repeats nothing */
     forged(4, 3, 0x7f, 1, STATUS_MALFORMED, "cannot be"); /* a key beyond the data */
+    forged(2, 7, 0x81, 1, STATUS_MALFORMED, "behind the last"); /* one repeat too many */
     forged(5, 0, 2, 8, STATUS_MALFORMED, "not as many keys");
     forged(5, 8, 0, 8, STATUS_MISMATCH, "digest");
     forged(5, 16, 0, 8, STATUS_MISMATCH, "digest");
