@@ -34,9 +34,10 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -fno-strict-aliasing $(WARNINGS) $(CFL
 ALL_LIBS   = $(LIBS_$(VARIANT)) $(PKG_LIBS) -lm -lpthread $(LDFLAGS)
 
 MAIN    := src/server/main.c
-SOURCES := $(filter-out $(MAIN),$(wildcard src/*/*.c))
+MAINS   := $(MAIN) src/persist/check_main.c
+SOURCES := $(filter-out $(MAINS),$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
-room_objects = $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN),$(wildcard src/$(1)/*.c)))
+room_objects = $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAINS),$(wildcard src/$(1)/*.c)))
 
 .DEFAULT_GOAL := all
 .PHONY: all
@@ -61,6 +62,11 @@ ROOMS_TOP_DOWN := $(call reverse,$(ROOMS_BOTTOM_UP))
 ARCHIVES := $(ROOMS_TOP_DOWN:%=$(OUT)/lib%.a)
 
 $(OUT)/kvstore-server: $(OUT)/$(MAIN:%.c=%.o) $(ARCHIVES)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
+
+# --- kvstore-check: journals and snapshots, by persist and what lies below it ----
+all: $(OUT)/kvstore-check
+$(OUT)/kvstore-check: $(OUT)/src/persist/check_main.o $(OUT)/libpersist.a $(OUT)/libstore.a $(OUT)/libbase.a
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # --- unit tests: tests/unit/<room>/test_*.c, cmocka ---------------------------
@@ -188,6 +194,7 @@ coverage:
 
 install: all
 	install -D -m 755 $(OUT)/kvstore-server $(DESTDIR)$(PREFIX)/bin/kvstore-server
+	install -D -m 755 $(OUT)/kvstore-check $(DESTDIR)$(PREFIX)/bin/kvstore-check
 	install -D -m 644 kvstore.conf $(DESTDIR)$(PREFIX)/share/kvstore/kvstore.conf
 
 clean:

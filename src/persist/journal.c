@@ -65,16 +65,19 @@ void journal_mark_seal(const struct journal *j, enum journal_mark mark, uint64_t
 static enum status await_next_locked(struct journal *j)
 {
     bool is_asked = false;
-    while (!j->next && !journal_has_failed(j)) {
-        if (j->room_error != 0 && !j->is_room_wanted) {
-            if (is_asked)
+    j->is_next_wanted = true;
+    while (!journal_has_failed(j) && (!j->next || j->next->is_being_zeroed)) {
+        if (!j->next && j->room_error != 0 && !j->is_room_wanted) {
+            if (is_asked) {
                 journal_fail_locked(j, j->room_error);
+                break;
+            }
             j->is_room_wanted = is_asked = true;
         }
         pthread_cond_signal(&j->preparer_wake);
-        if (!journal_has_failed(j))
-            pthread_cond_wait(&j->owner_wake, &j->lock);
+        pthread_cond_wait(&j->owner_wake, &j->lock);
     }
+    j->is_next_wanted = false;
     return journal_has_failed(j) ? STATUS_IO : STATUS_OK;
 }
 
@@ -164,22 +167,6 @@ uint64_t journal_append(struct journal *j, uint8_t kind, const struct slice *par
     return put_record(j, kind, parts, part_count, length);
 }
 
-/* Takes [end, end + size) of active from the preparer, and returns where it begins. */
-static uint64_t claim(struct journal *j, size_t size)
-{
-    struct journal_segment *active = j->active;
-    pthread_mutex_lock(&j->lock);
-    uint64_t from = active->end;
-    while (active->zeroing_to > from && active->zeroing_from < from + size)
-        pthread_cond_wait(&j->owner_wake, &j->lock);
-    active->end = from + size;
-    if (active->zeroed < active->capacity &&
-        (active->zeroed < active->end || active->zeroed - active->end < JOURNAL_AHEAD_BYTES / 2))
-        pthread_cond_signal(&j->preparer_wake);
-    pthread_mutex_unlock(&j->lock);
-    return from;
-}
-
 enum status journal_write(struct journal *j)
 {
     size_t size = buf_size(&j->pending);
@@ -189,8 +176,8 @@ enum status journal_write(struct journal *j)
     }
     if (size == 0)
         return STATUS_OK;
-    uint64_t from = claim(j, size);
-    enum status status = file_write(j->active->fd, buf_head(&j->pending), size, from);
+    struct journal_segment *active = j->active;
+    enum status status = file_write(active->fd, buf_head(&j->pending), size, active->end);
     int error = errno;
     buf_clear(&j->pending);
     buf_shrink(&j->pending, JOURNAL_PENDING_KEPT);
@@ -199,9 +186,12 @@ enum status journal_write(struct journal *j)
         return failed(j);
     }
     pthread_mutex_lock(&j->lock);
-    j->active->last_seq = j->written_seq = j->appended_seq;
-    j->active->is_dirty = true;
+    active->end += size;
+    active->last_seq = j->written_seq = j->appended_seq;
+    active->is_dirty = true;
     j->writes++;
+    if (j->next && j->next->zeroed < j->next->capacity && j->next->zeroed < 2 * active->end)
+        pthread_cond_signal(&j->preparer_wake);
     pthread_mutex_unlock(&j->lock);
     return STATUS_OK;
 }
@@ -320,8 +310,6 @@ static enum status forget_first(struct journal *j)
     if (status != STATUS_OK)
         return status;
     pthread_mutex_lock(&j->lock);
-    while (first->is_being_zeroed)
-        pthread_cond_wait(&j->owner_wake, &j->lock);
     if (is_spare)
         j->spares[j->spare_count++] = first->number;
     j->segment_count--;

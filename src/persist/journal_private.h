@@ -22,8 +22,8 @@
 
 enum {
     JOURNAL_INDEX_STEP = 256 << 10, /* bytes between two entries */
-    JOURNAL_AHEAD_BYTES = 4 << 20,  /* zeros kept ahead of the writing */
-    JOURNAL_AHEAD_STEP = 1 << 20,
+    JOURNAL_ZERO_STEP = 1 << 20,
+    JOURNAL_ZERO_FIRST = 4 << 20, /* of a new journal's first segment */
     JOURNAL_SPARES_MAX = 2,
     JOURNAL_PENDING_KEPT = 1 << 20,
 };
@@ -36,10 +36,9 @@ struct journal_segment {
     uint64_t number, nonce, capacity;
     int fd;
     uint64_t first_seq, last_seq; /* 0: none yet */
-    uint64_t end;                 /* behind what was written, or is being written */
-    uint64_t zeroed;              /* the file has its bytes on disk up to here */
+    uint64_t end;    /* behind what was written */
+    uint64_t zeroed; /* the file has its bytes on disk up to here */
     bool is_dirty, is_being_zeroed;
-    uint64_t zeroing_from, zeroing_to;
     struct journal_place *index;
     size_t index_count, index_capacity;
 };
@@ -64,6 +63,7 @@ struct journal {
     struct journal_segment **segments; /* by number; the last one is active */
     size_t segment_count, segment_capacity;
     struct journal_segment *active, *next;
+    bool is_next_wanted;  /* the owner waits for it */
     bool is_room_wanted;  /* a failed attempt to make next is to be repeated */
     int room_error;
     uint64_t number_last; /* handed out */
@@ -84,8 +84,8 @@ bool journal_has_failed(const struct journal *j);
 void journal_work_start(struct journal *j);
 void journal_work_stop(struct journal *j);
 /* Makes the file of a segment and gives it its name, durably: from a spare if there is
- * one.  first is the sealed start mark's room: with first_seq it is written with
- * the header, else NULL.  STATUS_IO with errno. */
+ * one.  With a first_seq its start mark is written with the header; 0: none yet.
+ * STATUS_IO with errno. */
 enum status journal_segment_make(struct journal *j, uint64_t number, uint64_t first_seq,
                                  struct journal_segment **segment) MUST_CHECK;
 void journal_segment_free(struct journal_segment *segment);

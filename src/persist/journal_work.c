@@ -3,11 +3,11 @@
  * The flusher waits for a seq to be wanted on disk, flushes every segment written
  * since, and raises flushed_seq to what had been written when it began.
  *
- * The preparer keeps a next segment ready, and zeros written ahead of the active
- * one's end, so that a flush finds the blocks of the file in place and moves data
- * alone.  What it zeroes and what the owner writes never overlap: the owner moves
- * segment->end under the lock before it writes, and waits for a step of zeros
- * that is under way in its place. */
+ * The preparer keeps a next segment ready.  A file that is new, not recycled, gets
+ * zeros written, so that later flushes find its blocks in place and move data alone;
+ * they are written while the segment before it fills, twice as fast as that, so the
+ * disk sees no burst.  A segment is never zeroed while records are written to it: of
+ * two flushes of one file at a time only one is told of an error. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -181,6 +181,18 @@ static enum status open_file(struct journal *j, struct journal_segment *segment,
     return status == STATUS_OK ? file_reserve(segment->fd, segment->capacity) : status;
 }
 
+static enum status write_zeros(struct journal_segment *segment, uint64_t to)
+{
+    static const unsigned char zeros[JOURNAL_ZERO_STEP];
+    enum status status = STATUS_OK;
+    while (segment->zeroed < to && status == STATUS_OK) {
+        size_t size = to - segment->zeroed < sizeof zeros ? (size_t)(to - segment->zeroed) : sizeof zeros;
+        status = file_write(segment->fd, zeros, size, segment->zeroed);
+        segment->zeroed += status == STATUS_OK ? size : 0;
+    }
+    return status;
+}
+
 static enum status write_head(struct journal *j, struct journal_segment *segment)
 {
     struct journal_header header = {
@@ -213,6 +225,15 @@ void journal_segment_free(struct journal_segment *segment)
     mem_free(segment);
 }
 
+/* If that fails too, the opener finds a segment without records and makes it a spare. */
+static void remove_unused(const struct journal *j, uint64_t number)
+{
+    char name[JOURNAL_NAME_MAX], path[4096];
+    journal_segment_name(number, name);
+    snprintf(path, sizeof path, "%s/%s", j->dir, name);
+    (void)!file_remove(path);
+}
+
 enum status journal_segment_make(struct journal *j, uint64_t number, uint64_t first_seq,
                                  struct journal_segment **segment)
 {
@@ -224,6 +245,8 @@ enum status journal_segment_make(struct journal *j, uint64_t number, uint64_t fi
     random_from_system(&made->nonce, sizeof made->nonce);
     struct paths *paths = mem_alloc(sizeof *paths);
     enum status status = open_file(j, made, paths);
+    if (status == STATUS_OK && first_seq != 0)
+        status = write_zeros(made, made->capacity < JOURNAL_ZERO_FIRST ? made->capacity : JOURNAL_ZERO_FIRST);
     if (status == STATUS_OK)
         status = write_head(j, made);
     if (status == STATUS_OK)
@@ -233,8 +256,10 @@ enum status journal_segment_make(struct journal *j, uint64_t number, uint64_t fi
     if (status == STATUS_OK)
         status = file_flush_dir(j->dir_fd);
     int error = errno;
-    if (status != STATUS_OK && made->fd >= 0)
-        (void)!file_remove(paths->spare); /* it may be a segment by now: the opener makes it a spare */
+    if (status != STATUS_OK && made->fd >= 0) {
+        (void)!file_remove(paths->spare);
+        remove_unused(j, number); /* it may have got its name before a flush failed */
+    }
     mem_free(paths);
     if (status != STATUS_OK) {
         journal_segment_free(made);
@@ -263,37 +288,33 @@ static void make_next(struct journal *j)
     pthread_cond_broadcast(&j->owner_wake);
 }
 
-static bool needs_zeros(const struct journal_segment *segment)
+static bool needs_zeros(const struct journal *j)
 {
-    uint64_t done = segment->zeroed > segment->end ? segment->zeroed : segment->end;
-    return done < segment->capacity && done - segment->end < JOURNAL_AHEAD_BYTES;
+    const struct journal_segment *next = j->next;
+    return next && !j->is_next_wanted && next->zeroed < next->capacity && next->zeroed < 2 * j->active->end;
 }
 
-static void write_zeros(struct journal *j, struct journal_segment *segment)
+/* A next segment that cannot be zeroed is none. */
+static void zero_next(struct journal *j)
 {
-    static const unsigned char zeros[JOURNAL_AHEAD_STEP];
-    uint64_t from = segment->zeroed > segment->end ? segment->zeroed : segment->end;
-    uint64_t to = (from / JOURNAL_AHEAD_STEP + 1) * JOURNAL_AHEAD_STEP;
-    to = to < segment->capacity ? to : segment->capacity;
-    segment->is_being_zeroed = true;
-    segment->zeroing_from = from;
-    segment->zeroing_to = to;
+    struct journal_segment *next = j->next;
+    uint64_t to = next->zeroed + JOURNAL_ZERO_STEP < next->capacity ? next->zeroed + JOURNAL_ZERO_STEP
+                                                                     : next->capacity;
+    next->is_being_zeroed = true;
     pthread_mutex_unlock(&j->lock);
-    enum status written = file_write(segment->fd, zeros, (size_t)(to - from), from);
+    enum status status = write_zeros(next, to);
+    if (status == STATUS_OK)
+        status = file_flush(next->fd);
     int error = errno;
+    if (status != STATUS_OK)
+        remove_unused(j, next->number);
     pthread_mutex_lock(&j->lock);
-    segment->zeroing_from = segment->zeroing_to = 0; /* the owner need not wait for the flush */
-    pthread_cond_broadcast(&j->owner_wake);
-    pthread_mutex_unlock(&j->lock);
-    enum status flushed = file_flush(segment->fd);
-    error = flushed == STATUS_OK ? error : errno;
-    pthread_mutex_lock(&j->lock);
-    /* Zeros that cannot be written cost only speed; a failed flush may have lost
-     * what the owner wrote, and this was the only time we were told. */
-    segment->zeroed = written == STATUS_OK ? to : segment->capacity;
-    segment->is_being_zeroed = false;
-    if (flushed != STATUS_OK)
-        journal_fail_locked(j, error);
+    next->is_being_zeroed = false;
+    if (status != STATUS_OK) {
+        j->room_error = error;
+        j->next = NULL;
+        journal_segment_free(next);
+    }
     pthread_cond_broadcast(&j->owner_wake);
 }
 
@@ -305,8 +326,8 @@ static void *run_preparer(void *context)
         bool has_failed = journal_has_failed(j);
         if (!has_failed && !j->next && (j->room_error == 0 || j->is_room_wanted))
             make_next(j);
-        else if (!has_failed && needs_zeros(j->active))
-            write_zeros(j, j->active);
+        else if (!has_failed && needs_zeros(j))
+            zero_next(j);
         else
             pthread_cond_wait(&j->preparer_wake, &j->lock);
     }

@@ -72,7 +72,7 @@
 #include "persist/snapshot.h"
 
 #include <lz4frame.h>
-#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY /* a state on the stack */
 #include <xxhash.h>
 
 #include "base/alloc.h"

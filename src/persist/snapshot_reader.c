@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <lz4frame.h>
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/alloc.h"

@@ -108,7 +108,9 @@ static void test_human_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_commands), cmocka_unit_test(test_errors),
-                                       cmocka_unit_test(test_rates), cmocka_unit_test(test_human_bytes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_measuring),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_rates),    cmocka_unit_test(test_human_bytes),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

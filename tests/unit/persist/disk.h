@@ -423,10 +423,28 @@ static void disk_format(uint64_t seed)
 
 static void disk_fail(long at, long count, int error)
 {
+    pthread_mutex_lock(&disk.lock);
     disk.calls = 0;
     disk.fail_at = at;
     disk.fail_until = at + count - 1;
     disk.fail_errno = error;
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static long disk_failed(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    long failed = disk.failed;
+    pthread_mutex_unlock(&disk.lock);
+    return failed;
+}
+
+static void disk_set(bool is_short, uint64_t bytes_max)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.is_short = is_short;
+    disk.bytes_max = bytes_max;
+    pthread_mutex_unlock(&disk.lock);
 }
 
 /* The power goes: from now on every call fails, until disk_power_on. */

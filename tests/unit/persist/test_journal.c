@@ -617,9 +617,9 @@ static void an_error_at_every_call(int error, long count)
     for (long k = 1; is_reached && k < 2000; k++) {
         start((uint64_t)k);
         disk_fail(k, count, error);
-        disk.is_short = k % 2;
+        disk_set(k % 2, 0);
         uint64_t written, flushed = work_until_error(70, &written);
-        is_reached = disk.failed > 0;
+        is_reached = disk_failed() > 0;
         struct journal_figures figures;
         journal_get_figures(world.j, &figures);
         kill_it();
@@ -663,7 +663,7 @@ static void an_error_at_every_call_of_opening(void **state)
         disk.fail_calls = ~0u;
         disk_fail(k, 1, EIO);
         enum status status = try_open();
-        is_reached = disk.failed > 0;
+        is_reached = disk_failed() > 0;
         disk_fail(0, 0, 0);
         if (status == STATUS_OK) { /* the preparer met it, or nobody */
             kill_it();
@@ -684,7 +684,7 @@ static void lack_of_room_is_known_early(void **state)
     (void)state;
     start(15);
     flush_now();
-    disk.bytes_max = 4 * SEGMENT;
+    disk_set(false, 4 * SEGMENT);
     int taken = 0;
     while (!journal_is_low(world.j)) {
         append(1, 500, 1);
@@ -699,7 +699,7 @@ static void lack_of_room_is_known_early(void **state)
         append(1, 500, 1);
         flush_now();
     }
-    disk.bytes_max = 0;
+    disk_set(false, 0);
     uint64_t now_us = 0;
     while (journal_is_low(world.j))
         journal_cron(world.j, now_us += 1000001);
@@ -710,7 +710,7 @@ static void lack_of_room_is_known_early(void **state)
     /* And where nobody listens it is an error that stays. */
     start(16);
     flush_now();
-    disk.bytes_max = 4 * SEGMENT;
+    disk_set(false, 4 * SEGMENT);
     uint64_t written;
     work_until_error(1000, &written);
     journal_get_figures(world.j, &figures);
@@ -797,7 +797,7 @@ static void live(uint64_t seed)
     start(seed);
     struct history h = {0};
     random_init(&h.random, seed);
-    disk.is_short = seed % 3 == 0;
+    disk_set(seed % 3 == 0, 0);
     for (int life = 0; life < 12; life++) {
         uint64_t actions = random_below(&h.random, 150);
         for (uint64_t i = 0; i < actions; i++)

@@ -7,6 +7,8 @@
  * in every bit and cut at every byte, and forged with right checksums. */
 #include "snapshot_fixture.h"
 
+#include <lz4frame.h>
+
 /* --- what is written comes back -------------------------------------------- */
 
 static void round_trip(uint64_t seed, size_t changes, int databases, const unsigned char secret[16], size_t piece)
@@ -295,6 +297,40 @@ static void trailing_bytes_are_refused(void **state)
     keyspace_free(ks);
 }
 
+/* The frame says that nothing more comes, so what is missing shows at once. */
+static void a_sound_frame_around_cut_content_is_refused(void **state)
+{
+    (void)state;
+    struct keyspace *ks = make_small();
+    struct buf plain = written(ks, false);
+    for (size_t size = 1; size <= buf_size(&plain); size++) {
+        size_t room = LZ4F_compressFrameBound(size, NULL);
+        char *packed = malloc(room);
+        size_t packed_bytes = LZ4F_compressFrame(packed, room, buf_head(&plain), size, NULL);
+        enum status expected = size < buf_size(&plain) ? STATUS_MALFORMED : STATUS_OK;
+        assert_int_equal(read_bytes(slice_make(packed, packed_bytes)), expected);
+        free(packed);
+    }
+    buf_deinit(&plain);
+    keyspace_free(ks);
+}
+
+static void a_refusal_stays(void **state)
+{
+    (void)state;
+    struct keyspace *ks = make_small(), *back = make_keyspace(secret_a, DATABASES);
+    struct buf bytes = written(ks, false);
+    struct snapshot_reader *reader = snapshot_reader_create(back);
+    assert_int_equal(feed_all(reader, buf_slice(&bytes), SIZE_MAX), STATUS_OK);
+    assert_int_equal(snapshot_feed(reader, "", 0), STATUS_OK);
+    assert_int_equal(snapshot_feed(reader, "x", 1), STATUS_MALFORMED);
+    assert_int_equal(snapshot_feed(reader, "", 0), STATUS_MALFORMED);
+    snapshot_reader_free(reader);
+    keyspace_free(back);
+    buf_deinit(&bytes);
+    keyspace_free(ks);
+}
+
 static void garbage_is_refused(void **state)
 {
     (void)state;
@@ -376,6 +412,7 @@ static void hostile_records_are_refused(void **state)
     forged(4, 2, 0x30, 1, STATUS_MALFORMED, "cannot be"); /* an encoding there is not */
     forged(4, 2, 0x80, 1, STATUS_MALFORMED, "cannot be"); /* repeats nothing */
     forged(4, 3, 0x7f, 1, STATUS_MALFORMED, "cannot be"); /* a key beyond the data */
+    forged(2, 7, 0x81, 1, STATUS_MALFORMED, "behind the last"); /* one repeat too many */
     forged(5, 0, 2, 8, STATUS_MALFORMED, "not as many keys");
     forged(5, 8, 0, 8, STATUS_MISMATCH, "digest");
     forged(5, 16, 0, 8, STATUS_MISMATCH, "digest");
@@ -484,6 +521,8 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(trailing_bytes_are_refused),
+        cmocka_unit_test(a_sound_frame_around_cut_content_is_refused),
+        cmocka_unit_test(a_refusal_stays),
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(hostile_heads_are_refused),
         cmocka_unit_test(hostile_records_are_refused),
