@@ -215,6 +215,46 @@ static void print_members(const struct config *c, struct buf *out)
     }
 }
 
+/* --- save ---------------------------------------------------------------- */
+
+static bool read_save_rules(const struct words *w, struct config *c, char *error)
+{
+    static const char wrong[] = "Invalid save parameters";
+    struct replica_save_rule rules[CONFIG_SAVE_RULES_MAX];
+    if (w->count == 1 && w->words[0].len == 0) {
+        c->save_rule_count = 0;
+        return true;
+    }
+    if (w->count % 2 || w->count / 2 > CONFIG_SAVE_RULES_MAX)
+        return refuse(error, wrong);
+    for (size_t i = 0; i < w->count / 2; i++) {
+        int64_t seconds, changes;
+        if (!slice_to_int64(w->words[2 * i], &seconds) || !slice_to_int64(w->words[2 * i + 1], &changes) ||
+            seconds < 1 || changes < 0)
+            return refuse(error, wrong);
+        rules[i] = (struct replica_save_rule){seconds, (uint64_t)changes};
+    }
+    c->save_rule_count = (int)(w->count / 2);
+    memcpy(c->save_rules, rules, w->count / 2 * sizeof *rules);
+    return true;
+}
+
+static bool set_save(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    struct words w;
+    if (words_split(&w, text) != STATUS_OK)
+        return refuse(error, "unbalanced quotes");
+    bool is_accepted = read_save_rules(&w, c, error);
+    words_deinit(&w);
+    return is_accepted;
+}
+
+static void print_save(const struct config *c, struct buf *out)
+{
+    for (int i = 0; i < c->save_rule_count; i++)
+        buf_printf(out, "%s%" PRId64 " %" PRIu64, i ? " " : "", c->save_rules[i].seconds, c->save_rules[i].changes);
+}
+
 /* --- the table ----------------------------------------------------------- */
 
 static const char *const log_levels[] = {"debug", "verbose", "notice", "warning", NULL};
@@ -222,6 +262,9 @@ static const char *const debug_modes[] = {"no", "yes", "local", NULL};
 static const char *const memory_policies[] = {"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
                                               "allkeys-lru",  "allkeys-lfu",  "allkeys-random",  "noeviction",
                                               NULL};
+
+static const char *const journal_modes[] = {"always", "everysec", "no", NULL}; /* as enum journal_mode */
+static const char *const compressions[] = {"no", "lz4", NULL};
 
 #define AT(field) .offset = offsetof(struct config, field)
 #define LIMITS(low, high) .min = (low), .max = (high)
@@ -290,12 +333,25 @@ const struct config_row config_rows[] = {
      .effect = "What is remembered of a key's use: with an lfu policy how often (OBJECT FREQ), otherwise when last "
                "(OBJECT IDLETIME); together with maxmemory only noeviction is accepted, as this version evicts "
                "nothing."},
-    {"appendonly", CONFIG_FIXED, CONFIG_RUNTIME, .default_text = "no", .unit = "no",
-     .effect = "Fixed: persistence is not in this version."},
-    {"appendfsync", CONFIG_FIXED, CONFIG_RUNTIME, .default_text = "no", .unit = "no",
-     .effect = "Fixed: persistence is not in this version."},
-    {"save", CONFIG_FIXED, CONFIG_RUNTIME | CONFIG_MULTI, .default_text = "", .unit = "empty",
-     .effect = "Fixed: persistence is not in this version."},
+    {"appendonly", CONFIG_BOOL, 0, AT(is_journaled), "no", .unit = "yes or no",
+     .effect = "Whether what was said and done is written to a journal in dir, so that a restart remembers it; a "
+               "cluster's member takes yes unless it is given."},
+    {"appendfsync", CONFIG_ENUM, CONFIG_RUNTIME, AT(journal_mode), "everysec", .choices = journal_modes,
+     .unit = "always, everysec or no",
+     .effect = "When the journal reaches the disk: before anything that rests on it is said, within a second, or when "
+               "the system likes; a cluster's member takes always unless it is given."},
+    {"journal-segment-size", CONFIG_BYTES, 0, AT(journal_segment_bytes), "64mb", LIMITS(MIB, INT64_C(1) << 32),
+     .unit = "bytes", .effect = "The journal is kept in files of this size, written ahead and used again."},
+    {"journal-snapshot-size", CONFIG_BYTES, CONFIG_RUNTIME, AT(journal_snapshot_bytes), "1gb", LIMITS(MIB, INT64_MAX),
+     .unit = "bytes", .effect = "A journal larger than this asks for a snapshot, after which old segments go."},
+    {"save", CONFIG_SPECIAL, CONFIG_RUNTIME | CONFIG_MULTI, .default_text = "3600 1 300 100 60 10000", .set = set_save,
+     .print = print_save, .unit = "seconds changes, several",
+     .effect = "A snapshot is saved when at least that many changes were made and so many seconds have gone by since "
+               "the last one; empty saves none by itself."},
+    {"snapshot-compression", CONFIG_ENUM, 0, AT(snapshot_compression), "lz4", .choices = compressions,
+     .unit = "lz4 or no", .effect = "How snapshots are compressed."},
+    {"restore", CONFIG_TEXT, 0, AT(restore), "", LIMITS(0, TEXT_MAX), .unit = "path",
+     .effect = "A snapshot file to begin a new store or cluster with; refused where dir holds one already."},
     {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
      .print = print_members, .unit = "id@host:port, several",
      .effect = "All members of the cluster, at most 9, the same list on each; empty makes a lone server."},

@@ -32,6 +32,7 @@
 
 enum {
     CONFIG_BINDS_MAX = 16,
+    CONFIG_SAVE_RULES_MAX = 16,
     CONFIG_ERROR_MAX = 512,
     CONFIG_LINE_BYTES_MAX = 64 * 1024,
     CONFIG_FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -89,6 +90,13 @@ struct config {
 
     /* data */
     int databases;
+    bool is_journaled;
+    int journal_mode; /* enum journal_mode */
+    uint64_t journal_segment_bytes, journal_snapshot_bytes;
+    struct replica_save_rule save_rules[CONFIG_SAVE_RULES_MAX];
+    int save_rule_count;
+    int snapshot_compression; /* 0: none, 1: lz4 */
+    char *restore;
     uint64_t maxmemory_bytes; /* 0: no limit */
     int maxmemory_policy;     /* enum memory_policy */
 
@@ -168,7 +176,6 @@ enum config_type {
     CONFIG_BYTES, /* uint64_t; "64mb": b, k, kb, m, mb, g, gb; k is 1000, kb is 1024 */
     CONFIG_ENUM,  /* int, index into choices */
     CONFIG_TEXT,  /* char * */
-    CONFIG_FIXED, /* no field: the default is all there is in this version */
     CONFIG_SPECIAL
 };
 enum config_flag {

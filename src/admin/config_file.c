@@ -197,13 +197,28 @@ static bool load_options(struct config *c, int argc, char *const *argv, char err
     return true;
 }
 
+static bool is_given(const struct config *c, const char *name)
+{
+    const struct config_row *row = config_find_row(slice_from(name));
+    return c->given >> (row - config_rows) & 1;
+}
+
+/* What a member of a cluster takes where nothing was given. */
+static void take_member_defaults(struct config *c)
+{
+    for (int i = 0; i < c->member_count; i++)
+        if (c->members[i].id == c->cluster_self && !is_given(c, "port"))
+            c->port = c->members[i].port;
+    if (!is_given(c, "appendonly"))
+        c->is_journaled = true;
+    if (!is_given(c, "appendfsync"))
+        c->journal_mode = JOURNAL_ALWAYS;
+}
+
 static bool finish(struct config *c, char error[static CONFIG_ERROR_MAX])
 {
-    const struct config_row *port = config_find_row(SLICE_LITERAL("port"));
-    bool is_port_given = c->given >> (port - config_rows) & 1;
-    for (int i = 0; i < c->member_count; i++)
-        if (c->members[i].id == c->cluster_self && !is_port_given)
-            c->port = c->members[i].port;
+    if (c->member_count)
+        take_member_defaults(c);
     const char *conflict = config_conflict(c);
     if (conflict)
         snprintf(error, CONFIG_ERROR_MAX, "%s", conflict);

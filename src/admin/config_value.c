@@ -155,10 +155,6 @@ bool config_set_row(struct config *c, const struct config_row *row, struct slice
     case CONFIG_ENUM: return set_enum(FIELD(c, row, int), row, text, error);
     case CONFIG_TEXT: return set_text(FIELD(c, row, char *), row, text, error);
     case CONFIG_SPECIAL: return row->set(c, text, error);
-    case CONFIG_FIXED:
-        return slice_is(text, row->default_text) ||
-               refuse(error, "persistence is not in this version: only %s is accepted",
-                      *row->default_text ? row->default_text : "\"\"");
     case CONFIG_INT:
     case CONFIG_COUNT: break;
     }
@@ -175,7 +171,6 @@ void config_print_row(const struct config *c, const struct config_row *row, stru
     case CONFIG_BYTES: buf_printf(out, "%" PRIu64, *CONST_FIELD(c, row, uint64_t)); break;
     case CONFIG_ENUM: buf_printf(out, "%s", row->choices[*CONST_FIELD(c, row, int)]); break;
     case CONFIG_TEXT: buf_append_slice(out, slice_from(*CONST_FIELD(c, row, char *))); break;
-    case CONFIG_FIXED: buf_append_slice(out, slice_from(row->default_text)); break;
     case CONFIG_SPECIAL: row->print(c, out); break;
     }
 }

@@ -115,15 +115,50 @@ static void print_memory(const struct info_sources *from, struct buf *out)
 }
 
 /* Nothing is saved in this version; what monitors look at says so. */
+static void print_loading(const struct info_sources *from, struct buf *out)
+{
+    const struct replica_status *replica = from->replica;
+    bool is_loading = replica->state == REPLICA_LOADING;
+    buf_printf(out, "loading:%d\r\nasync_loading:0\r\n", is_loading);
+    if (!is_loading)
+        return;
+    buf_printf(out, "loading_start_time:%" PRId64 "\r\nloading_total_bytes:%" PRIu64 "\r\n", replica->loading_since_s,
+               replica->loading_total);
+    buf_printf(out, "loading_loaded_bytes:%" PRIu64 "\r\nloading_loaded_perc:%.2f\r\n", replica->loading_done,
+               100 * ratio(replica->loading_done, replica->loading_total));
+}
+
+static void print_journal(const struct memory_figures *m, struct buf *out)
+{
+    static const char *const modes[] = {"always", "everysec", "no"};
+    const struct journal_figures *j = &m->journal;
+    buf_printf(out, "aof_enabled:%d\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
+                    "aof_last_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:%s\r\n",
+               m->is_journaled, j->is_failed ? "err" : "ok");
+    if (!m->is_journaled)
+        return;
+    buf_printf(out, "aof_current_size:%" PRIu64 "\r\njournal_fsync:%s\r\njournal_segments:%" PRIu64 "\r\n",
+               j->bytes_on_disk, modes[m->mode], j->segments);
+    buf_printf(out, "journal_first_seq:%" PRIu64 "\r\njournal_written_seq:%" PRIu64 "\r\njournal_flushed_seq:%" PRIu64
+                    "\r\n", j->first_seq, j->written_seq, j->flushed_seq);
+    buf_printf(out, "journal_writes:%" PRIu64 "\r\njournal_flushes:%" PRIu64 "\r\njournal_flush_usec_last:%" PRIu64
+                    "\r\njournal_flush_usec_max:%" PRIu64 "\r\n", j->writes, j->flushes, j->flush_us_last,
+               j->flush_us_max);
+}
+
 static void print_persistence(const struct info_sources *from, struct buf *out)
 {
-    buf_printf(out, "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:%" PRIu64 "\r\n",
-               keyspace_changes(from->keyspace));
-    buf_printf(out, "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:%" PRId64 "\r\nrdb_last_bgsave_status:ok\r\n",
-               from->started_wall_us / 1000000);
-    buf_printf(out, "rdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\naof_enabled:0\r\n"
-                    "aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
-                    "aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\n");
+    const struct memory_figures *m = &from->replica->memory;
+    int64_t now_s = from->now_wall_us / 1000000;
+    print_loading(from, out);
+    buf_printf(out, "rdb_changes_since_last_save:%" PRIu64 "\r\nrdb_bgsave_in_progress:%d\r\n",
+               keyspace_changes(from->keyspace) - m->changes_at_last_save, m->is_saving);
+    buf_printf(out, "rdb_last_save_time:%" PRId64 "\r\nrdb_last_bgsave_status:%s\r\n", m->last_save_wall_s,
+               m->is_last_save_ok ? "ok" : "err");
+    buf_printf(out, "rdb_last_bgsave_time_sec:%" PRId64 "\r\nrdb_current_bgsave_time_sec:%" PRId64 "\r\n"
+                    "rdb_saves:%" PRIu64 "\r\n",
+               m->last_save_duration_s, m->is_saving ? now_s - m->saving_since_wall_s : -1, m->saves);
+    print_journal(m, out);
 }
 
 static void print_rates(const struct stats *s, struct buf *out)

@@ -222,6 +222,15 @@ void replica_set_password(struct replica *r, const char *password)
     r->password = password ? mem_strdup(password) : NULL;
 }
 
+void replica_set_save_rules(struct replica *r, const struct replica_save_rule *rules, int count,
+                            size_t journal_rewrite_bytes)
+{
+    CHECK(count <= SAVE_RULES_MAX);
+    memcpy(r->save_rules, rules, (size_t)count * sizeof *rules);
+    r->save_rule_count = count;
+    r->journal_rewrite_bytes = journal_rewrite_bytes;
+}
+
 void replica_set_journal_mode(struct replica *r, enum journal_mode mode)
 {
     memory_set_mode(r->memory, mode);

@@ -99,6 +99,8 @@ void replica_free(struct replica *r);
 bool replica_is_lone(const struct replica *r);
 /* Changes that may come at run time. */
 void replica_set_timeouts(struct replica *r, uint64_t cluster_timeout_us);
+void replica_set_save_rules(struct replica *r, const struct replica_save_rule *rules, int count,
+                            size_t journal_rewrite_bytes);
 void replica_set_journal_mode(struct replica *r, enum journal_mode mode);
 void replica_set_password(struct replica *r, const char *password);
 

@@ -123,6 +123,7 @@ static void create_commands(struct server *server)
     command_table_add(server->commands, client_command_rows, client_command_count);
     command_table_add(server->commands, server_command_rows, server_command_count);
     command_table_add(server->commands, rabia_command_rows, rabia_command_count);
+    command_table_add(server->commands, save_command_rows, save_command_count);
     command_table_extend(server->commands, "debug", command_debug_rows, command_debug_count);
 }
 
@@ -145,8 +146,42 @@ static void create_replica(struct server *server)
         .clock_tolerance_ms = config->clock_tolerance_ms,
         .peer_backlog_bytes = config->peer_backlog_bytes,
         .skip_ahead_max = (uint32_t)config->skip_ahead_max,
+        .dir = ".",
+        .is_journaled = config->is_journaled,
+        .journal_mode = (enum journal_mode)config->journal_mode,
+        .journal_segment_bytes = config->journal_segment_bytes,
+        .journal_rewrite_bytes = config->journal_snapshot_bytes,
+        .is_snapshot_compressed = config->snapshot_compression,
+        .save_rule_count = config->save_rule_count,
     };
-    server->replica = replica_create(&options);
+    memcpy(options.save_rules, config->save_rules, sizeof config->save_rules);
+    char error[REPLICA_ERROR_MAX];
+    if (replica_create(&server->replica, &options, error) != STATUS_OK) {
+        log_warning("server", "%s", error);
+        die("cannot start", error);
+    }
+}
+
+/* While data is loaded, connections are accepted and told so. */
+static bool serve_while_loading(void *context)
+{
+    struct server *server = context;
+    loop_pass(server->loop, false);
+    return !server->is_shutting_down;
+}
+
+static bool load_data(struct server *server)
+{
+    char error[REPLICA_ERROR_MAX];
+    const char *restore = server->config->restore[0] ? server->config->restore : NULL;
+    enum status status = replica_load(server->replica, restore, serve_while_loading, server, error);
+    if (status == STATUS_CLOSED)
+        return false;
+    if (status != STATUS_OK) {
+        log_warning("server", "%s", error);
+        die("cannot load the data", error);
+    }
+    return true;
 }
 
 static void listen_to(struct server *server)
@@ -181,7 +216,9 @@ static void make_run_id(struct server *server)
 static void on_end_signal(void *context, int signal_number)
 {
     log_notice("server", "received signal %d", signal_number);
-    server_shutdown(context);
+    struct server *server = context;
+    server->saves_at_end = server_saves_by_default(server);
+    server_shutdown(server);
 }
 
 static void on_config_change(void *context)
@@ -226,8 +263,12 @@ static void stop(struct server *server)
     sigaddset(&ends, SIGINT);
     sigprocmask(SIG_BLOCK, &ends, NULL);
     server_stop(server);
+    if (server->saves_at_end && replica_save(server->replica, false) != STATUS_OK)
+        log_warning("server", "the snapshot at the end could not be saved");
     for (int i = 0; i < server->listener_count; i++)
         listener_free(server->listeners[i]);
+    if (replica_close(server->replica) != STATUS_OK)
+        log_warning("server", "the journal could not be closed cleanly");
     replica_free(server->replica);
     loop_pass(server->loop, false); /* streams that were freed above let go of the loop */
     command_table_free(server->commands);
@@ -256,7 +297,8 @@ int main(int argc, char **argv)
     if (server.config->is_daemon)
         become_daemon();
     start(&server);
-    loop_run(server.loop);
+    if (load_data(&server))
+        loop_run(server.loop);
     stop(&server);
     return 0;
 }

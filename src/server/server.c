@@ -132,6 +132,11 @@ void server_start(struct server *server)
 
 /* --- the end -------------------------------------------------------------- */
 
+bool server_saves_by_default(const struct server *server)
+{
+    return server->config->save_rule_count > 0 && replica_is_lone(server->replica);
+}
+
 void server_shutdown(struct server *server)
 {
     if (server->is_shutting_down)
@@ -175,6 +180,9 @@ void server_apply_config(struct server *server)
     log_set_level((enum log_level)config->loglevel);
     keyspace_set_lfu(server->keyspace, config->maxmemory_policy == MEMORY_ALLKEYS_LFU ||
                                            config->maxmemory_policy == MEMORY_VOLATILE_LFU);
+    replica_set_save_rules(server->replica, config->save_rules, config->save_rule_count,
+                           config->journal_snapshot_bytes);
+    replica_set_journal_mode(server->replica, (enum journal_mode)config->journal_mode);
     if (replica_is_lone(server->replica))
         return;
     replica_set_timeouts(server->replica, config->cluster_timeout_ms * 1000);

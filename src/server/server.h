@@ -47,6 +47,7 @@ struct server {
     struct list paused; /* sessions whose input waits for the end of the pause */
 
     bool is_shutting_down;
+    bool saves_at_end; /* SHUTDOWN SAVE, or save rules and no journal */
     int64_t shutdown_deadline_us;
     bool is_over_memory; /* as of the last cron: writes that need memory are refused */
     int64_t started_wall_us;
@@ -57,8 +58,9 @@ struct server {
 
 /* Rows of this room, added to the table at start. */
 extern const struct command connection_command_rows[], client_command_rows[], server_command_rows[],
-    rabia_command_rows[];
-extern const size_t connection_command_count, client_command_count, server_command_count, rabia_command_count;
+    rabia_command_rows[], save_command_rows[];
+extern const size_t connection_command_count, client_command_count, server_command_count, rabia_command_count,
+    save_command_count;
 
 /* (server.c) Sets cron and the end of passes going; ends all sessions. */
 void server_start(struct server *server);
@@ -70,6 +72,8 @@ extern const struct replica_clients session_replica_clients;
 /* Begins an orderly end: stop accepting, finish what was proposed, leave the
  * loop. */
 void server_shutdown(struct server *server);
+/* What SHUTDOWN does without SAVE or NOSAVE: a store that lives by snapshots saves one. */
+bool server_saves_by_default(const struct server *server);
 /* SHUTDOWN ABORT: goes on as before; false if no end is under way or it is too
  * late. */
 bool server_abort_shutdown(struct server *server);

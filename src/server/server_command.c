@@ -172,8 +172,8 @@ static bool read_shutdown(struct call *c, struct shutdown_options *o)
     return false;
 }
 
-/* NOW and FORCE change nothing: there is no lagging replica to wait for, nor a
- * save that could fail. */
+/* NOW and FORCE change nothing: there is no lagging replica to wait for, and a
+ * save that fails is logged. */
 static void shutdown_command(struct call *c)
 {
     struct server *server = call_session(c)->server;
@@ -184,10 +184,9 @@ static void shutdown_command(struct call *c)
         reply_ok(c->reply);
     } else if (o.is_abort) {
         reply_error(c->reply, "ERR No shutdown in progress.");
-    } else if (o.is_save) {
-        reply_error(c->reply, "ERR persistence is not in this version: use SHUTDOWN NOSAVE");
     } else {
         log_notice("server", "SHUTDOWN by the client at %s", stream_peer_address(call_session(c)->stream));
+        server->saves_at_end = o.is_save || (!o.is_nosave && server_saves_by_default(server));
         server_shutdown(server);
     }
 }
