@@ -10,7 +10,7 @@
 
 bool catchup_is_behind(const struct rabia *r)
 {
-    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
         if (r->lanes[peer].frontier_lap > r->frontier)
             return true;
     return false;
@@ -18,21 +18,21 @@ bool catchup_is_behind(const struct rabia *r)
 
 static bool is_needed(const struct rabia *r)
 {
-    return r->wanted_end > cursor_place(r) || catchup_is_behind(r);
+    return r->wanted_end > cursor_place(r) || r->is_rejoining || catchup_is_behind(r);
 }
 
 static bool can_help(const struct rabia *r, uint8_t peer)
 {
     const struct lane *l = &r->lanes[peer];
-    return peer != r->options.self && !l->is_link_down && l->frontier_lap > r->frontier &&
-           l->too_old_lap <= r->frontier;
+    return (everyone_else(r) & bit_of(peer)) && !l->is_link_down && l->frontier_lap > r->frontier &&
+           l->too_old_place <= cursor_place(r);
 }
 
 /* The next peer in turn that is ahead of us, or all if none is or the one
  * asked before did not help: it may be dead. */
 static uint16_t choose_peers(struct rabia *r)
 {
-    uint8_t n = r->options.member_count;
+    uint8_t n = r->peer_count;
     if (r->ask_wait_us > r->options.ask_interval_us)
         return everyone_else(r);
     for (uint8_t i = 0; i < n; i++) {
@@ -48,7 +48,8 @@ static uint16_t choose_peers(struct rabia *r)
 static void send_ask(struct rabia *r)
 {
     r->asked_peers = choose_peers(r);
-    struct rabia_message m = {.kind = RABIA_ASK, .lap = r->frontier, .count = r->window};
+    struct rabia_message m = {
+        .kind = RABIA_ASK, .lane = r->cursor_lane, .lap = r->frontier, .count = r->window};
     outbox_send(r, r->asked_peers, false, &m);
 }
 
@@ -60,7 +61,7 @@ static void retry_contents(struct rabia *r)
     uint64_t end = lap_min(r->touched_end, window_end(r));
     CHECK(end >= r->frontier || r->touched_end <= r->frontier);
     for (uint64_t lap = r->frontier; lap < end && fetched < FETCHES_MAX; lap++)
-        for (uint8_t lane = 0; lane < r->options.member_count; lane++) {
+        for (uint8_t lane = 0; lane < r->lane_count; lane++) {
             const struct slot *slot = rabia_slot(r, lap, lane);
             if (slot->is_refused)
                 voice_evaluate(r, lap, lane);
@@ -74,7 +75,7 @@ static void retry_contents(struct rabia *r)
 /* Whoever lost what we said may not know that there is anything to ask for. */
 static void repeat_unasked(struct rabia *r)
 {
-    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
         if (r->asked_peers & bit_of(peer))
             repeat_undecided(r, peer);
 }
@@ -89,7 +90,7 @@ static void repeat_nudge(struct rabia *r)
 static uint64_t known_frontier(const struct rabia *r)
 {
     uint64_t lap = r->frontier;
-    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
         lap = lap_max(lap, r->lanes[peer].frontier_lap);
     return lap;
 }
@@ -122,6 +123,7 @@ static void run_ask_timer(struct rabia *r)
             arm(r);
         retry_contents(r);
         repeat_nudge(r);
+        rejoin_repeat(r);
         repeat_own(r);
         send_ask(r);
         repeat_unasked(r);
@@ -134,8 +136,8 @@ static void run_ask_timer(struct rabia *r)
 static void trim_history(struct rabia *r)
 {
     uint64_t passed = r->frontier;
-    for (uint8_t peer = 0; peer < r->options.member_count; peer++)
-        if (peer != r->options.self)
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
+        if (everyone_else(r) & bit_of(peer))
             passed = lap_min(passed, r->lanes[peer].frontier_lap);
     history_trim(&r->history, passed);
 }
@@ -169,13 +171,13 @@ void catchup_answered(struct rabia *r, uint8_t peer, uint64_t frontier_before)
 }
 
 /* If nobody within reach keeps what we need, only a snapshot helps. */
-void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap)
+void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane)
 {
     CHECK(peer != r->options.self);
-    r->lanes[peer].too_old_lap = lap;
-    if (lap <= r->frontier)
+    r->lanes[peer].too_old_place = place_of(lap, lane);
+    if (place_of(lap, lane) <= cursor_place(r))
         return;
-    for (uint8_t other = 0; other < r->options.member_count; other++)
+    for (uint8_t other = 0; other < r->peer_count; other++)
         if (can_help(r, other))
             return;
     r->out->snapshot_from_lap = lap;

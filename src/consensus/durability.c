@@ -32,6 +32,13 @@ bool durability_needs_flush(const struct rabia *r, const struct slot *slot, cons
     return message->lap >= r->mark_on_disk && !MUTANT(MUTANT_LAP_MARK_IGNORED);
 }
 
+/* Early contents are words of ours that are not on disk: below the mark alone,
+ * or a restart could put something else in their slot. */
+bool durability_may_send_early(const struct rabia *r, uint64_t lap)
+{
+    return !r->options.flush_before_send || lap < r->mark_on_disk || MUTANT(MUTANT_LAP_MARK_IGNORED);
+}
+
 static struct gated *gate_at(const struct gate *gate, size_t index)
 {
     CHECK(index < gate->count);
@@ -54,18 +61,19 @@ static bool gate_merge(const struct gate *gate, const struct gated *gated)
         struct gated *g = gate_at(gate, gate->count - back);
         if (g->seq != gated->seq)
             return false;
-        if (g->to_urgent == gated->to_urgent && g->to_lazy == gated->to_lazy &&
+        if (g->has_contents == gated->has_contents && g->to_urgent == gated->to_urgent && g->to_lazy == gated->to_lazy &&
             outbox_merge(&g->message, &gated->message))
             return true;
     }
     return false;
 }
 
-void durability_gate(struct rabia *r, uint16_t to_urgent, uint16_t to_lazy, const struct rabia_message *message)
+void durability_gate(struct rabia *r, uint16_t to_urgent, uint16_t to_lazy, bool has_contents,
+                     const struct rabia_message *message)
 {
     CHECK(r->options.flush_before_send);
     CHECK(!message->batch);
-    struct gated gated = {r->last_seq, to_urgent, to_lazy, *message};
+    struct gated gated = {r->last_seq, to_urgent, to_lazy, has_contents, *message};
     if (gate_merge(&r->gate, &gated))
         return;
     if (r->gate.count == r->gate.capacity)
@@ -74,10 +82,25 @@ void durability_gate(struct rabia *r, uint16_t to_urgent, uint16_t to_lazy, cons
     *gate_at(&r->gate, r->gate.count - 1) = gated;
 }
 
+/* What was decided and passed meanwhile can be fetched. */
+static void release_contents(struct rabia *r, const struct gated *gated)
+{
+    struct rabia_message m = gated->message;
+    uint64_t end = m.lap + m.count;
+    for (m.count = 1; m.lap < end; m.lap++) {
+        m.batch = m.lap < r->frontier ? NULL : rabia_slot(r, m.lap, m.lane)->batch;
+        outbox_send(r, everyone_else(r), false, &m);
+    }
+}
+
 static void release(struct rabia *r, const struct gated *gated)
 {
-    outbox_send(r, gated->to_urgent, false, &gated->message);
-    outbox_send(r, gated->to_lazy, true, &gated->message);
+    if (gated->has_contents) {
+        release_contents(r, gated);
+    } else {
+        outbox_send(r, gated->to_urgent & everyone_else(r), false, &gated->message);
+        outbox_send(r, gated->to_lazy & everyone_else(r), true, &gated->message);
+    }
     if (gated->message.kind != RABIA_RESUME)
         voice_count_own(r, &gated->message);
 }
@@ -88,6 +111,8 @@ void durability_flushed(struct rabia *r, uint64_t seq)
     r->flushed_seq = lap_max(r->flushed_seq, seq);
     if (r->mark_seq <= r->flushed_seq)
         r->mark_on_disk = r->mark;
+    if (r->rejoin_seq <= r->flushed_seq)
+        r->rejoin_seq = 0;
     while (r->gate.count > 0 && gate_at(&r->gate, 0)->seq <= seq) {
         struct gated gated = *gate_at(&r->gate, 0);
         r->gate.head = (r->gate.head + 1) & (r->gate.capacity - 1);
@@ -99,10 +124,10 @@ void durability_flushed(struct rabia *r, uint64_t seq)
 /* Once per RABIA_AHEAD / 2 laps; never while an earlier raise is under way. */
 void durability_raise_mark(struct rabia *r)
 {
-    bool is_low = r->mark < r->frontier + RABIA_AHEAD / 2;
+    bool is_low = r->mark < r->frontier + ahead_of(r) / 2;
     if (!r->options.flush_before_send || !is_low || r->mark != r->mark_on_disk)
         return;
-    r->mark = r->frontier + RABIA_AHEAD;
+    r->mark = r->frontier + ahead_of(r);
     struct rabia_message message = {.lap = r->mark};
     outbox_record(r, RABIA_RECORD_LAP_MARK, &message, true);
     r->mark_seq = r->last_seq;

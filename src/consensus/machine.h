@@ -9,6 +9,9 @@
  *   pace.c        skips, suspicion, forfeits, nudges
  *   catchup.c     asking, and the heartbeat
  *   repeat.c      answering: repeats, decided slots, contents
+ *   members.c     who counts from which lap on
+ *   memory.c      export, restore, replay, restate, install
+ *   rejoin.c      a replica without memory
  *   outbox.c      the out's arrays; neighbours merge into ranges
  *   suspicion.c, history.c, coin.c   what their names say
  *   rabia_check.c, rabia_status.c, probe.c   looking in from outside
@@ -17,6 +20,7 @@
 #ifndef CONSENSUS_MACHINE_H
 #define CONSENSUS_MACHINE_H
 
+#include "base/slice.h"
 #include "consensus/history.h"
 #include "consensus/rabia.h"
 #include "consensus/slot.h"
@@ -40,7 +44,7 @@ struct lane {
     uint64_t heard_lap;       /* the owner said nothing here at or beyond it */
     uint64_t last_valid_lap;  /* of the last valid batch that is not empty, or RABIA_NO_LAP */
     uint64_t frontier_lap;    /* as its owner announced it */
-    uint64_t too_old_lap;     /* its owner keeps decided slots from here on only */
+    uint64_t too_old_place;   /* its owner keeps decided slots from here on only */
     uint64_t resume_lap;      /* the owner will propose nothing below */
     uint64_t forfeited_to;    /* we forfeited the unsaid slots below it */
     uint64_t forfeit_ahead;   /* laps to forfeit ahead of need; doubles */
@@ -55,6 +59,7 @@ struct lane {
 struct gated {
     uint64_t seq; /* goes when this record is on disk */
     uint16_t to_urgent, to_lazy;
+    bool has_contents; /* an owner's PROPOSAL whose contents did not go early */
     struct rabia_message message; /* never with contents */
 };
 struct gate {
@@ -62,15 +67,51 @@ struct gate {
     size_t head, count, capacity;
 };
 
+/* Who counts, from a lap on. */
+struct members {
+    uint16_t mask;
+    uint8_t quorum;
+    uint64_t from; /* lap; RABIA_NO_LAP: there is no such list */
+};
+
+/* What a member told us while we rejoin. */
+struct rejoin_answer {
+    bool is_there;
+    uint64_t lap; /* H */
+    struct members members, pending;
+};
+
 struct rabia {
     struct rabia_options options;
-    uint8_t quorum;
-    uint64_t window; /* RABIA_WINDOW; smaller in the explorer */
+    uint64_t window; /* A: RABIA_WINDOW; smaller in the explorer */
     uint64_t now_us, wall_ms;
     struct rabia_out *out; /* during a step, else NULL */
 
+    /* membership */
+    struct members members, pending; /* of the frontier's lap, and of laps from pending.from on */
+    uint16_t learners; /* hear everything, count for nothing */
+    uint16_t audience; /* everybody but us: members, pending ones, learners */
+    uint8_t peer_count; /* indices in the audience lie below */
+    uint8_t lane_count; /* lanes that have slots; the others' are NULL */
+    uint64_t nullable_from; /* see members_open */
+
+    /* what we may say */
+    bool was_restored;
+    bool has_begun;        /* false between rabia_restore and rabia_speak or rabia_rejoin */
+    uint64_t silent_below; /* laps; RABIA_NO_LAP: everywhere */
+    uint64_t spoke_end;    /* we took part in no lap at or beyond it, as far as we know */
+    uint64_t unsure_below; /* an earlier life may have spoken in own slots below it, unrecorded */
+
+    /* rejoining */
+    bool is_rejoining;
+    uint64_t rejoin_lap; /* J, also after we rejoined; 0: never */
+    uint64_t rejoin_seq; /* its record; 0: it is on disk */
+    struct rejoin_answer answers[RABIA_MEMBERS_MAX];
+
     /* order */
-    struct slot *slots; /* [lap % window][lane], laps [frontier, frontier + window) */
+    struct slot *slots; /* [lap % window][lane], laps [frontier, window_end) */
+    uint64_t window_base; /* the frontier when this step began: what came out before has been applied */
+    uint64_t base_place;  /* slots before it are known from a snapshot alone */
     uint64_t frontier;
     uint8_t cursor_lane; /* slots of the frontier's lap below it have come out */
     uint64_t touched_end; /* laps from here on are blank */
@@ -119,11 +160,36 @@ static inline uint16_t bit_of(uint8_t member)
 }
 static inline uint16_t everyone_else(const struct rabia *r)
 {
-    return (uint16_t)(((1u << r->options.member_count) - 1) & ~(unsigned)bit_of(r->options.self));
+    return r->audience;
 }
+/* I2.  Counted from where this step began: a change of members that comes out
+ * in this step must be known before a lap it concerns is touched. */
 static inline uint64_t window_end(const struct rabia *r)
 {
-    return r->frontier + r->window;
+    return r->window_base + r->window;
+}
+/* The list in force in lap, which lies in the window. */
+static inline const struct members *members_at(const struct rabia *r, uint64_t lap)
+{
+    return lap < r->pending.from ? &r->members : &r->pending;
+}
+static inline bool is_member_at(const struct rabia *r, uint8_t member, uint64_t lap)
+{
+    return members_at(r, lap)->mask >> member & 1;
+}
+/* Whether anything of ours about this lap may be said at all. */
+static inline bool may_speak(const struct rabia *r, uint64_t lap)
+{
+    return lap >= r->silent_below && is_member_at(r, r->options.self, lap);
+}
+/* RABIA_AHEAD and FORFEIT_AHEAD, in tests scaled to their window. */
+static inline uint64_t ahead_of(const struct rabia *r)
+{
+    return r->window / (RABIA_WINDOW / RABIA_AHEAD);
+}
+static inline uint64_t forfeits_ahead_of(const struct rabia *r)
+{
+    return r->window / (RABIA_WINDOW / FORFEIT_AHEAD);
 }
 static inline uint64_t lap_min(uint64_t a, uint64_t b)
 {
@@ -139,6 +205,13 @@ static inline uint64_t lap_max(uint64_t a, uint64_t b)
 /* A machine with another window than RABIA_WINDOW (a power of two), for the
  * explorer. */
 struct rabia *rabia_create_with_window(const struct rabia_options *options, uint64_t now_us, uint64_t window);
+struct rabia *rabia_restore_with_window(const struct rabia_options *options, struct slice exported, uint64_t now_us,
+                                        uint64_t window);
+/* The beginning and the end of what counts as one step. */
+void rabia_begin(struct rabia *r, uint64_t now_us, uint64_t wall_ms, struct rabia_out *out);
+void rabia_end(struct rabia *r);
+/* An own slot came out: batch NULL, and is_unknown if a snapshot covered it. */
+void rabia_tell(struct rabia *r, const struct rabia_decided *decided);
 /* lap must lie in [frontier, frontier + window). */
 struct slot *rabia_slot(const struct rabia *r, uint64_t lap, uint8_t lane);
 /* Hands out what is decided in order and moves the frontier. */
@@ -158,7 +231,10 @@ bool outbox_merge(struct rabia_message *into, const struct rabia_message *messag
 
 bool durability_needs_flush(const struct rabia *r, const struct slot *slot, const struct rabia_message *message);
 /* Holds the message back until everything recorded so far is on disk. */
-void durability_gate(struct rabia *r, uint16_t to_urgent, uint16_t to_lazy, const struct rabia_message *message);
+void durability_gate(struct rabia *r, uint16_t to_urgent, uint16_t to_lazy, bool has_contents,
+                     const struct rabia_message *message);
+/* Whether contents may be sent although their record is not on disk. */
+bool durability_may_send_early(const struct rabia *r, uint64_t lap);
 void durability_flushed(struct rabia *r, uint64_t seq);
 void durability_raise_mark(struct rabia *r);
 
@@ -169,6 +245,8 @@ void durability_raise_mark(struct rabia *r);
 void voice_evaluate(struct rabia *r, uint64_t lap, uint8_t lane);
 void voice_propose(struct rabia *r, struct batch *batch);
 void voice_skip(struct rabia *r, uint64_t lap);
+/* PROPOSAL(NULL) for a slot of our own of which an earlier life may have spoken. */
+void voice_forfeit_own(struct rabia *r, uint64_t lap);
 /* PROPOSAL(NULL) for the slots of [from, to) about which we said nothing. */
 void voice_forfeit(struct rabia *r, uint8_t lane, uint64_t from, uint64_t to);
 /* Contents have come (R2, Time). */
@@ -185,8 +263,9 @@ void receive_messages(struct rabia *r, const struct rabia_event *event);
 
 /* --- repeat.c ------------------------------------------------------------ */
 
-/* All we know and said about laps [from, to), to peer (ASK, LINK_UP). */
-void repeat_range(struct rabia *r, uint8_t peer, uint64_t from, uint64_t to);
+/* All we know and said about laps [from, to), to peer, which knows what lies
+ * before (from, lane) (ASK, LINK_UP). */
+void repeat_range(struct rabia *r, uint8_t peer, uint8_t lane, uint64_t from, uint64_t to);
 /* Own batches again, to those who have said nothing about them. */
 void repeat_own(struct rabia *r);
 /* What we said about the first undecided slots. */
@@ -225,8 +304,42 @@ uint64_t pace_limit_us(const struct rabia *r, uint8_t lane);
 
 bool catchup_is_behind(const struct rabia *r);
 void catchup_answered(struct rabia *r, uint8_t peer, uint64_t frontier_before);
-void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap);
+void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane);
 void catchup_run(struct rabia *r);
 uint64_t catchup_deadline_us(const struct rabia *r);
+
+/* --- members.c ----------------------------------------------------------- */
+
+struct members members_make(uint16_t mask, uint64_t from);
+/* The first list, for a machine that is being made. */
+void members_init(struct rabia *r, struct members members, struct members pending);
+/* The list that holds now, and the audience, after any change. */
+void members_settle(struct rabia *r);
+/* The window has moved: slots of lanes outside the list are NULL from the
+ * moment their lap comes into it. */
+void members_open(struct rabia *r);
+/* The frontier has come to the lap from which the pending list holds. */
+void members_promote(struct rabia *r);
+
+/* --- memory.c ------------------------------------------------------------ */
+
+/* False if the bytes are no export. */
+struct memory {
+    uint64_t lap;
+    uint8_t lane;
+    struct members members, pending;
+    uint64_t last_valid_laps[RABIA_MEMBERS_MAX];
+};
+bool memory_read(struct memory *memory, struct slice exported);
+/* Slots before the machine's cursor are passed. */
+void memory_pass_lanes(struct rabia *r);
+
+/* --- rejoin.c ------------------------------------------------------------ */
+
+void rejoin_answer(struct rabia *r, uint8_t peer);
+void rejoin_hear_answer(struct rabia *r, uint8_t peer, const struct rabia_message *message);
+/* REJOIN, or the nudge to J, again. */
+void rejoin_repeat(struct rabia *r);
+void rejoin_run(struct rabia *r);
 
 #endif

@@ -28,6 +28,14 @@ enum mutant {
     MUTANT_SILENT_WHEN_DECIDED,   /* R8: does not answer about a decided slot */
     MUTANT_NO_CATCH_UP_SKIP,      /* Pace: does not skip up to a later proposal */
     MUTANT_NEVER_SUSPECTS,        /* Pace: waits for a dead lane for ever */
+    MUTANT_ANSWER_WHILE_REJOINING, /* Restart: answers REJOIN while it is rejoining */
+    MUTANT_REJOIN_WITHOUT_WINDOW, /* Restart: J := max(H) + 1, without A */
+    MUTANT_FORGET_SAID,           /* Restart: a replayed VOTE is forgotten */
+    MUTANT_USE_UNFLUSHED,         /* Restart: the replayed journal is not flushed before it is relied on (test's driver) */
+    MUTANT_OWN_BELOW_MARK,        /* on disk before sent: uses own slots below the mark after a lost tail */
+    MUTANT_CHANGE_AT_ONCE,        /* Membership: a change is in force at once */
+    MUTANT_CHANGE_DURING_CHANGE,  /* Membership: a second change is accepted before the first is in force */
+    MUTANT_LEARNER_COUNTS,        /* Membership: a learner counts, REJOIN included */
     MUTANT_END
 };
 

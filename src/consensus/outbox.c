@@ -14,7 +14,8 @@ enum { LOOKBACK = 4 * RABIA_MEMBERS_MAX };
 
 void rabia_out_init(struct rabia_out *out)
 {
-    *out = (struct rabia_out){.proposed_lap = RABIA_NO_LAP, .snapshot_from_lap = RABIA_NO_LAP};
+    *out = (struct rabia_out){
+        .proposed_lap = RABIA_NO_LAP, .snapshot_from_lap = RABIA_NO_LAP, .rejoined_lap = RABIA_NO_LAP};
 }
 
 void rabia_out_clear(struct rabia_out *out)
@@ -28,7 +29,8 @@ void rabia_out_clear(struct rabia_out *out)
     out->record_count = out->message_count = out->decided_count = 0;
     out->deadline_us = 0;
     out->clock_refused_ms = 0;
-    out->proposed_lap = out->snapshot_from_lap = RABIA_NO_LAP;
+    out->proposed_lap = out->snapshot_from_lap = out->rejoined_lap = RABIA_NO_LAP;
+    out->has_rejoined = out->was_removed = false;
 }
 
 void rabia_out_deinit(struct rabia_out *out)
@@ -78,7 +80,7 @@ void outbox_send(struct rabia *r, uint16_t to, bool is_lazy, const struct rabia_
 {
     struct rabia_out *out = r->out;
     CHECK(out);
-    CHECK((to & ~(unsigned)everyone_else(r)) == 0);
+    CHECK(!(to & bit_of(r->options.self)));
     if (to == 0 || merge_outgoing(out, to, is_lazy, message))
         return;
     if (out->message_count == out->message_capacity) {
@@ -106,7 +108,7 @@ void outbox_record(struct rabia *r, enum rabia_record_kind kind, const struct ra
 {
     struct rabia_out *out = r->out;
     CHECK(out);
-    CHECK(!needs_flush || r->options.flush_before_send);
+    CHECK(!needs_flush || r->options.flush_before_send || kind == RABIA_RECORD_REJOIN);
     if (merge_record(out, kind, message, needs_flush))
         return;
     if (out->record_count == out->record_capacity) {

@@ -15,7 +15,7 @@ void pace_want(struct rabia *r, uint64_t end_place)
 
 static uint64_t skip_end(const struct rabia *r)
 {
-    return lap_min(r->skip_lap, r->frontier + lap_min(RABIA_AHEAD, r->window));
+    return lap_min(lap_min(r->skip_lap, window_end(r)), r->frontier + ahead_of(r));
 }
 
 /* (Catch up by skipping) The slot can be ordered once our lane is skipped up
@@ -51,22 +51,45 @@ bool pace_can_speak(const struct rabia *r)
 {
     if (MUTANT(MUTANT_NO_WINDOW))
         return r->own_next < r->frontier + 2 * r->window;
-    return r->own_next < r->frontier + lap_min(RABIA_AHEAD, r->window);
+    if (r->is_rejoining || !r->has_begun || (r->own_next < r->unsure_below && !MUTANT(MUTANT_OWN_BELOW_MARK)))
+        return false;
+    uint64_t end = lap_min(r->frontier + ahead_of(r), window_end(r));
+    return r->own_next < end && may_speak(r, r->own_next);
+}
+
+/* Our lane says nothing below J: what we could say begins there. */
+static uint64_t first_own_lap(const struct rabia *r)
+{
+    bool is_known = r->silent_below != RABIA_NO_LAP;
+    return is_known ? lap_max(r->frontier, lap_min(r->silent_below, window_end(r))) : r->frontier;
 }
 
 void pace_pass_decided(struct rabia *r)
 {
-    r->own_next = lap_max(r->own_next, r->frontier);
+    r->own_next = lap_max(r->own_next, first_own_lap(r));
+    if (r->options.self >= r->lane_count)
+        r->own_next = window_end(r);
     while (r->own_next < window_end(r) && slot_is_decided(rabia_slot(r, r->own_next, r->options.self)))
         r->own_next++;
+}
+
+/* (On disk before sent) Where an earlier life may have spoken, unrecorded, only
+ * a forfeit is safe. */
+static void give_up_own_slot(struct rabia *r, uint64_t lap)
+{
+    if (rabia_slot(r, lap, r->options.self)->said != SLOT_SAID_NOTHING)
+        return;
+    if (lap < r->unsure_below && !MUTANT(MUTANT_OWN_BELOW_MARK))
+        voice_forfeit_own(r, lap);
+    else
+        voice_skip(r, lap);
 }
 
 static void skip_own_lane(struct rabia *r)
 {
     pace_pass_decided(r);
-    while (r->own_next < skip_end(r)) {
-        if (rabia_slot(r, r->own_next, r->options.self)->said == SLOT_SAID_NOTHING)
-            voice_skip(r, r->own_next);
+    while (r->own_next < skip_end(r) && may_speak(r, r->own_next)) {
+        give_up_own_slot(r, r->own_next);
         r->own_next++;
         pace_pass_decided(r);
     }
@@ -77,7 +100,7 @@ static void skip_own_lane(struct rabia *r)
 
 uint64_t pace_limit_us(const struct rabia *r, uint8_t lane)
 {
-    CHECK(lane < r->options.member_count);
+    CHECK(lane < RABIA_MEMBERS_MAX);
     const struct lane *l = &r->lanes[lane];
     return suspicion_limit_us(&l->suspicion, r->options.forfeit_floor_us, r->options.forfeit_ceiling_us,
                               l->is_link_down);
@@ -120,7 +143,9 @@ void pace_slot_decided(struct rabia *r, uint64_t lap, uint8_t lane, bool by_owne
 static void forfeit(struct rabia *r, uint8_t lane, uint64_t from, uint64_t to)
 {
     struct lane *l = &r->lanes[lane];
-    to = lap_min(to, r->frontier + lap_min(FORFEIT_AHEAD, r->window));
+    if (from >= window_end(r) || !may_speak(r, lap_max(from, r->frontier)))
+        return;
+    to = lap_min(lap_min(to, window_end(r)), r->frontier + forfeits_ahead_of(r));
     uint64_t before = l->forfeits;
     voice_forfeit(r, lane, from, to);
     if (from <= lap_max(l->forfeited_to, l->first_undecided))
@@ -147,7 +172,7 @@ void pace_resume(struct rabia *r, uint8_t lane, uint64_t lap)
 
 void pace_was_paused(struct rabia *r)
 {
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         suspicion_restart(&r->lanes[lane].suspicion, r->now_us);
 }
 
@@ -177,11 +202,11 @@ static void watch(struct rabia *r, uint8_t lane)
 static void forfeit_ahead(struct rabia *r, uint8_t lane)
 {
     struct lane *l = &r->lanes[lane];
-    uint64_t limit = r->frontier + FORFEIT_AHEAD;
+    uint64_t limit = r->frontier + forfeits_ahead_of(r);
     uint64_t need = lap_min(lap_max(r->frontier, r->wanted_end >> 4) + 1, limit);
     if (l->forfeit_ahead > 0 && l->forfeited_to >= lap_min(need + l->forfeit_ahead / 2, limit))
         return;
-    l->forfeit_ahead = l->forfeit_ahead ? lap_min(l->forfeit_ahead * 2, FORFEIT_AHEAD) : 1;
+    l->forfeit_ahead = l->forfeit_ahead ? lap_min(l->forfeit_ahead * 2, forfeits_ahead_of(r)) : 1;
     forfeit(r, lane, l->first_undecided, need + l->forfeit_ahead);
 }
 
@@ -209,12 +234,12 @@ void pace_nudge(struct rabia *r, uint64_t lap)
 /* Told once we are no longer behind: before, we would only be suspected anew. */
 static void announce_resume(struct rabia *r)
 {
-    if (!r->was_forfeited || catchup_is_behind(r))
+    if (!r->was_forfeited || r->is_rejoining || catchup_is_behind(r))
         return;
     r->was_forfeited = false;
     struct rabia_message m = {.kind = RABIA_RESUME, .lane = r->options.self, .lap = r->own_next, .count = 1};
     if (r->options.flush_before_send && r->own_next >= r->mark_on_disk)
-        durability_gate(r, 0, everyone_else(r), &m);
+        durability_gate(r, 0, everyone_else(r), false, &m);
     else
         outbox_send(r, everyone_else(r), true, &m);
 }
@@ -222,7 +247,7 @@ static void announce_resume(struct rabia *r)
 void pace_run(struct rabia *r)
 {
     skip_own_lane(r);
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         if (lane != r->options.self)
             run_lane(r, lane);
     announce_resume(r);
@@ -231,9 +256,11 @@ void pace_run(struct rabia *r)
 uint64_t pace_deadline_us(const struct rabia *r)
 {
     uint64_t deadline = UINT64_MAX;
-    if (r->own_next < skip_end(r))
+    if (r->own_next < skip_end(r) && may_speak(r, r->own_next))
         return r->now_us;
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++) {
+    if (r->frontier - r->window_base > r->window / 4)
+        return r->now_us; /* the next step opens the window again */
+    for (uint8_t lane = 0; lane < r->lane_count; lane++) {
         const struct suspicion *s = &r->lanes[lane].suspicion;
         if (s->is_waiting && !r->lanes[lane].is_suspect)
             deadline = lap_min(deadline, s->waiting_since_us + pace_limit_us(r, lane));

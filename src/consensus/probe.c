@@ -33,7 +33,7 @@ static void clone_history(struct history *to, const struct history *from)
 struct rabia *probe_clone(const struct rabia *r)
 {
     CHECK(!r->out);
-    size_t slots = r->window * r->options.member_count;
+    size_t slots = r->window * r->lane_count;
     struct rabia *clone = memcpy(mem_alloc(sizeof *r), r, sizeof *r);
     clone->slots = memcpy(mem_alloc(slots * sizeof *r->slots), r->slots, slots * sizeof *r->slots);
     for (size_t i = 0; i < slots; i++)

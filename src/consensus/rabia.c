@@ -23,9 +23,10 @@ void rabia_options_default(struct rabia_options *options)
 
 static void check_options(const struct rabia_options *options)
 {
-    CHECK(options->member_count > 0);
+    CHECK(options->member_count > 0 || options->members != 0);
     CHECK(options->member_count <= RABIA_MEMBERS_MAX);
-    CHECK(options->self < options->member_count);
+    CHECK(options->members < 1u << RABIA_MEMBERS_MAX);
+    CHECK(options->self < RABIA_MEMBERS_MAX);
     CHECK(options->forfeit_floor_us <= options->forfeit_ceiling_us);
     CHECK(options->heartbeat_us > 0);
     CHECK(options->ask_interval_us > 0);
@@ -41,23 +42,69 @@ static void init_lane(struct lane *lane, uint64_t first_lap)
                           .forfeited_to = first_lap};
 }
 
-struct rabia *rabia_create_with_window(const struct rabia_options *options, uint64_t now_us, uint64_t window)
+static struct rabia *make(const struct rabia_options *options, const struct memory *memory, uint64_t now_us,
+                          uint64_t window)
 {
-    check_options(options);
     CHECK(window > 0);
     CHECK((window & (window - 1)) == 0);
     struct rabia *r = mem_calloc(1, sizeof *r);
     r->options = *options;
-    r->quorum = (uint8_t)(options->member_count / 2 + 1);
     r->window = window;
     r->now_us = now_us;
-    r->slots = mem_calloc(window * options->member_count, sizeof *r->slots);
-    r->frontier = r->own_next = r->touched_end = options->first_lap;
+    r->frontier = r->window_base = r->own_next = r->touched_end = r->spoke_end = memory->lap;
+    r->cursor_lane = memory->lane;
+    r->base_place = cursor_place(r);
     r->heartbeat_due_us = now_us + options->heartbeat_us;
-    for (uint8_t lane = 0; lane < options->member_count; lane++)
-        init_lane(&r->lanes[lane], options->first_lap);
-    history_init(&r->history, options->first_lap, options->history_bytes_max);
+    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++) {
+        init_lane(&r->lanes[lane], memory->lap);
+        r->lanes[lane].last_valid_lap = memory->last_valid_laps[lane];
+    }
+    history_init(&r->history, memory->lap, options->history_bytes_max);
+    r->learners = options->learners;
+    members_init(r, memory->members, memory->pending);
+    memory_pass_lanes(r);
     return r;
+}
+
+/* What is known where nothing has happened yet. */
+static struct memory blank_memory(const struct rabia_options *options)
+{
+    uint16_t mask = options->members ? options->members : (uint16_t)((1u << options->member_count) - 1);
+    struct memory memory = {.lap = options->first_lap,
+                            .members = members_make(mask, options->first_lap),
+                            .pending = members_make(0, RABIA_NO_LAP)};
+    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++)
+        memory.last_valid_laps[lane] = RABIA_NO_LAP;
+    return memory;
+}
+
+struct rabia *rabia_create_with_window(const struct rabia_options *options, uint64_t now_us, uint64_t window)
+{
+    check_options(options);
+    struct memory memory = blank_memory(options);
+    struct rabia *r = make(options, &memory, now_us, window);
+    r->has_begun = true;
+    return r;
+}
+
+struct rabia *rabia_restore_with_window(const struct rabia_options *options, struct slice exported, uint64_t now_us,
+                                        uint64_t window)
+{
+    check_options(options);
+    struct memory memory = blank_memory(options);
+    if (exported.len > 0 && !memory_read(&memory, exported))
+        return NULL;
+    struct rabia *r = make(options, &memory, now_us, window);
+    r->was_restored = true;
+    r->silent_below = RABIA_NO_LAP;
+    r->answers[options->self] = (struct rejoin_answer){
+        .is_there = exported.len > 0, .members = memory.members, .pending = memory.pending};
+    return r;
+}
+
+struct rabia *rabia_restore(const struct rabia_options *options, struct slice exported, uint64_t now_us)
+{
+    return rabia_restore_with_window(options, exported, now_us, RABIA_WINDOW);
 }
 
 struct rabia *rabia_create(const struct rabia_options *options, uint64_t now_us)
@@ -70,7 +117,7 @@ void rabia_free(struct rabia *r)
     if (!r)
         return;
     CHECK(!r->out);
-    for (size_t i = 0; i < r->window * r->options.member_count; i++)
+    for (size_t i = 0; i < r->window * r->lane_count; i++)
         slot_reset(&r->slots[i]);
     history_deinit(&r->history);
     mem_free(r->gate.entries);
@@ -84,11 +131,11 @@ struct slot *rabia_slot(const struct rabia *r, uint64_t lap, uint8_t lane)
 {
     CHECK(lap >= r->frontier);
     CHECK(lap < window_end(r));
-    CHECK(lane < r->options.member_count);
-    return &r->slots[(lap & (r->window - 1)) * r->options.member_count + lane];
+    CHECK(lane < r->lane_count);
+    return &r->slots[(lap & (r->window - 1)) * r->lane_count + lane];
 }
 
-static void tell_decided(struct rabia *r, uint8_t lane, bool is_void, struct batch *batch)
+void rabia_tell(struct rabia *r, const struct rabia_decided *decided)
 {
     struct rabia_out *out = r->out;
     CHECK(out);
@@ -96,8 +143,9 @@ static void tell_decided(struct rabia *r, uint8_t lane, bool is_void, struct bat
         out->decided_capacity = out->decided_capacity ? out->decided_capacity * 2 : 16;
         out->decided = mem_realloc(out->decided, out->decided_capacity * sizeof *out->decided);
     }
-    out->decided[out->decided_count++] = (struct rabia_decided){
-        .lap = r->frontier, .lane = lane, .is_void = is_void, .batch = batch ? batch_hold(batch) : NULL};
+    out->decided[out->decided_count++] = *decided;
+    if (decided->batch)
+        batch_hold(decided->batch);
 }
 
 /* (Proposing again) A batch that names its owner's previous one is void unless
@@ -116,7 +164,7 @@ static void pass_batch(struct rabia *r, uint8_t lane, struct batch *batch)
     bool voided = is_void(l, batch);
     if (!voided && !batch_is_empty(batch))
         l->last_valid_lap = r->frontier;
-    tell_decided(r, lane, voided, batch);
+    rabia_tell(r, &(struct rabia_decided){.lap = r->frontier, .lane = lane, .is_void = voided, .batch = batch});
     history_add(&r->history, r->frontier, lane, batch);
 }
 
@@ -127,44 +175,48 @@ static void pass_slot(struct rabia *r, const struct slot *slot, uint8_t lane)
     if (slot->decision == SLOT_BATCH)
         pass_batch(r, lane, slot->batch);
     else if (was_proposed_by_us)
-        tell_decided(r, lane, false, NULL);
+        rabia_tell(r, &(struct rabia_decided){.lap = r->frontier, .lane = lane});
     r->own_in_flight -= was_proposed_by_us;
 }
 
 /* The lap's slots become those of lap + window. */
 static void end_lap(struct rabia *r)
 {
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         slot_reset(rabia_slot(r, r->frontier, lane));
     r->frontier++;
     r->cursor_lane = 0;
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    if (r->frontier == r->pending.from)
+        members_promote(r);
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         CHECK(r->lanes[lane].first_undecided >= r->frontier);
 }
 
 void rabia_order(struct rabia *r)
 {
-    for (;;) {
+    while (r->frontier < window_end(r)) {
         const struct slot *slot = rabia_slot(r, r->frontier, r->cursor_lane);
         if (!slot_is_decided(slot))
             return;
         pass_slot(r, slot, r->cursor_lane);
-        if (++r->cursor_lane == r->options.member_count)
+        if (++r->cursor_lane == r->lane_count)
             end_lap(r);
     }
 }
 
 /* --- a step -------------------------------------------------------------- */
 
-static void begin(struct rabia *r, const struct rabia_event *event, struct rabia_out *out)
+void rabia_begin(struct rabia *r, uint64_t now_us, uint64_t wall_ms, struct rabia_out *out)
 {
-    CHECK(event->now_us >= r->now_us);
+    CHECK(now_us >= r->now_us);
     CHECK(!r->out);
     CHECK(out->record_count + out->message_count + out->decided_count == 0);
-    uint64_t gap_us = event->now_us - r->now_us;
+    uint64_t gap_us = now_us - r->now_us;
     r->out = out;
-    r->now_us = event->now_us;
-    r->wall_ms = event->wall_ms;
+    r->now_us = now_us;
+    r->wall_ms = wall_ms;
+    r->window_base = r->frontier;
+    members_open(r);
     if (gap_us > lap_max(r->options.forfeit_ceiling_us, 2 * r->options.heartbeat_us))
         pace_was_paused(r);
 }
@@ -179,10 +231,9 @@ static void propose(struct rabia *r, struct batch *batch)
 
 static void link_up(struct rabia *r, uint8_t peer)
 {
-    CHECK(peer < r->options.member_count);
     r->lanes[peer].is_link_down = false;
-    r->lanes[peer].too_old_lap = 0;
-    repeat_range(r, peer, r->frontier, window_end(r));
+    r->lanes[peer].too_old_place = 0;
+    repeat_range(r, peer, r->cursor_lane, r->frontier, window_end(r));
     outbox_send(r, bit_of(peer), false,
                 &(struct rabia_message){.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1});
 }
@@ -193,6 +244,22 @@ static void nudge(struct rabia *r, uint64_t lap)
     r->nudge_lap = lap_max(r->nudge_lap, lap);
     pace_nudge(r, lap);
     outbox_send(r, everyone_else(r), false, &(struct rabia_message){.kind = RABIA_NUDGE, .lap = lap, .count = 1});
+}
+
+/* The peer lost its memory.  What it said before stays counted: it was said
+ * once, and the peer will be silent wherever it may have spoken (rejoin.c says
+ * why).  But it holds nothing and knows nothing any more. */
+static void forget(struct rabia *r, uint8_t peer)
+{
+    struct lane *l = &r->lanes[peer];
+    l->frontier_lap = l->too_old_place = 0;
+    uint64_t end = lap_min(r->touched_end, window_end(r));
+    for (uint64_t lap = r->frontier; lap < end; lap++)
+        for (uint8_t lane = 0; lane < r->lane_count; lane++) {
+            struct slot *slot = rabia_slot(r, lap, lane);
+            slot->holders &= (uint16_t)~bit_of(peer);
+            slot->fetched &= (uint16_t)~bit_of(peer);
+        }
 }
 
 static void dispatch(struct rabia *r, const struct rabia_event *event)
@@ -210,7 +277,6 @@ static void dispatch(struct rabia *r, const struct rabia_event *event)
         link_up(r, event->peer);
         break;
     case RABIA_EVENT_LINK_DOWN:
-        CHECK(event->peer < r->options.member_count);
         r->lanes[event->peer].is_link_down = true;
         break;
     case RABIA_EVENT_FLUSHED:
@@ -219,21 +285,36 @@ static void dispatch(struct rabia *r, const struct rabia_event *event)
     case RABIA_EVENT_NUDGE:
         nudge(r, event->lap);
         break;
+    case RABIA_EVENT_FORGET:
+        forget(r, event->peer);
+        break;
+    case RABIA_EVENT_LEARNERS:
+        r->learners = event->members;
+        members_settle(r);
+        break;
     }
 }
 
-void rabia_step(struct rabia *r, const struct rabia_event *event, struct rabia_out *out)
+void rabia_end(struct rabia *r)
 {
-    begin(r, event, out);
-    dispatch(r, event);
     rabia_order(r);
+    rejoin_run(r);
     pace_run(r);
     rabia_order(r);
     catchup_run(r);
     durability_raise_mark(r);
     pace_pass_decided(r);
-    out->deadline_us = lap_min(pace_deadline_us(r), catchup_deadline_us(r));
+    r->out->deadline_us = lap_min(pace_deadline_us(r), catchup_deadline_us(r));
     r->out = NULL;
+}
+
+void rabia_step(struct rabia *r, const struct rabia_event *event, struct rabia_out *out)
+{
+    CHECK(r->has_begun);
+    CHECK(event->peer < RABIA_MEMBERS_MAX);
+    rabia_begin(r, event->now_us, event->wall_ms, out);
+    dispatch(r, event);
+    rabia_end(r);
 }
 
 bool rabia_can_propose(const struct rabia *r)

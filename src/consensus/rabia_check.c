@@ -23,9 +23,9 @@ static void check_phase(const struct rabia *r, const struct slot *slot, const st
         if (phase->vote[value] & own)
             CHECK(phase->is_vote_said && phase->said_vote == value);
     if (phase->is_state_said && phase->said_state == RABIA_BATCH)
-        CHECK(slot->batch); /* I3 */
+        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
     if (phase->is_vote_said && phase->said_vote == RABIA_BATCH)
-        CHECK(slot->batch); /* I3 */
+        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
 }
 
 static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t lane)
@@ -42,7 +42,7 @@ static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t l
     if (slot->proposed_null & own)
         CHECK(slot->said == SLOT_SAID_NULL);
     if (slot->said == SLOT_SAID_BATCH && slot->decision != SLOT_NULL)
-        CHECK(slot->batch); /* I3 */
+        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
     if (!slot->contest)
         return;
     CHECK(!slot_is_decided(slot));
@@ -53,7 +53,12 @@ static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t l
 /* A slot that waits has nothing to do. */
 static void check_quiet(const struct rabia *r, const struct slot *slot, uint64_t lap, uint8_t lane)
 {
-    struct slot_place place = {r->options.cluster_seed, lap, lane, r->options.self, r->quorum};
+    struct slot_place place = {.cluster_seed = r->options.cluster_seed,
+                               .lap = lap,
+                               .lane = lane,
+                               .self = r->options.self,
+                               .quorum = members_at(r, lap)->quorum,
+                               .is_silent = !may_speak(r, lap)};
     CHECK(slot_next(slot, &place).step == SLOT_WAIT);
 }
 
@@ -74,8 +79,10 @@ static void check_lane(const struct rabia *r, uint8_t lane)
         CHECK(lap != l->first_undecided || !slot_is_decided(slot));
         check_slot(r, slot, lane);
         check_quiet(r, slot, lap, lane);
-        if (lap >= r->touched_end)
+        if (lap >= r->touched_end && is_member_at(r, lane, lap))
             CHECK(is_blank(slot));
+        if (!is_member_at(r, lane, lap))
+            CHECK(slot_is_decided(slot) && !slot->batch); /* I6 */
     }
 }
 
@@ -105,15 +112,32 @@ static void check_gate(const struct rabia *r)
     }
 }
 
+/* I6: who counts, and where we are silent. */
+static void check_members(const struct rabia *r)
+{
+    unsigned lists = (unsigned)r->members.mask | r->pending.mask;
+    CHECK(r->members.mask != 0);
+    CHECK(r->members.from <= r->frontier);
+    CHECK((r->pending.from == RABIA_NO_LAP) == (r->pending.mask == 0));
+    CHECK(r->pending.from > r->frontier);
+    CHECK(lists >> r->lane_count == 0);
+    CHECK(!(r->audience & bit_of(r->options.self)));
+    CHECK((lists & ~(unsigned)r->audience & ~(unsigned)bit_of(r->options.self)) == 0);
+    CHECK(r->has_begun || r->silent_below == RABIA_NO_LAP);
+    CHECK(!r->is_rejoining || r->rejoin_lap == 0 || r->silent_below >= r->rejoin_lap);
+}
+
 void rabia_check(const struct rabia *r)
 {
     CHECK(!r->out);
-    CHECK(r->cursor_lane < r->options.member_count);
-    CHECK(!slot_is_decided(rabia_slot(r, r->frontier, r->cursor_lane))); /* I4 */
+    CHECK(r->cursor_lane < r->lane_count);
+    if (r->frontier < window_end(r))
+        CHECK(!slot_is_decided(rabia_slot(r, r->frontier, r->cursor_lane))); /* I4 */
+    check_members(r);
     CHECK(r->own_next >= r->frontier);
     CHECK(r->own_next <= window_end(r)); /* I2 */
     CHECK(r->mark_on_disk <= r->mark);
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         check_lane(r, lane);
     check_gate(r);
     history_check(&r->history);

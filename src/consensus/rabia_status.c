@@ -33,9 +33,16 @@ void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_statu
         .waiting_for_disk = r->gate.count,
         .invalid_messages = r->invalid_messages,
         .conflicting_decisions = r->conflicting_decisions,
+        .members = r->members.mask,
+        .members_from = r->members.from,
+        .pending_members = r->pending.mask,
+        .pending_from = r->pending.from,
+        .learners = r->learners,
+        .is_rejoining = r->is_rejoining,
+        .rejoin_lap = r->rejoin_lap,
     };
     for (int i = 0; i < RABIA_PHASE_COUNTERS; i++)
         status->decided_in_phase[i] = r->decided_in_phase[i];
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++)
         lane_status(r, lane, now_us, &status->lanes[lane]);
 }

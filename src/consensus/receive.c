@@ -8,10 +8,16 @@
 
 /* --- is it well-formed? -------------------------------------------------- */
 
+static bool names_lane(const struct rabia_message *m)
+{
+    return m->kind < RABIA_ASK || m->kind == RABIA_FETCH;
+}
+
 static bool is_range_valid(const struct rabia *r, const struct rabia_message *m)
 {
-    return m->lane < r->options.member_count && m->lap <= LAP_MAX && m->count > 0 && m->count <= RANGE_MAX &&
-           (!m->batch || m->count == 1);
+    bool is_in_reach = names_lane(m) && m->lap < window_end(r); /* we know who has a lane there */
+    return m->lane < (is_in_reach ? r->lane_count : RABIA_MEMBERS_MAX) && m->lap <= LAP_MAX && m->count > 0 &&
+           m->count <= RANGE_MAX && (!m->batch || m->count == 1);
 }
 
 static bool is_value_valid(const struct rabia_message *m)
@@ -25,6 +31,7 @@ static bool is_value_valid(const struct rabia_message *m)
     case RABIA_DECIDED:
         return m->value <= RABIA_BATCH && (m->value == RABIA_BATCH || !m->batch);
     case RABIA_CONTENTS:
+    case RABIA_REJOIN_ANSWER:
         return m->batch != NULL;
     default:
         return true;
@@ -49,10 +56,11 @@ static bool is_valid(const struct rabia *r, uint8_t peer, const struct rabia_mes
 
 /* --- PROPOSAL, STATE, VOTE, CONTENTS ------------------------------------- */
 
-/* A SKIP is final and we alone could have proposed: such a sender errs. */
+/* A SKIP is final and we alone could have proposed: such a sender errs, unless
+ * an earlier life of ours may have proposed there. */
 static bool is_about_own_unsaid_slot(const struct rabia *r, const struct rabia_message *m, uint64_t lap)
 {
-    return m->lane == r->options.self && m->value == RABIA_BATCH && lap >= r->own_next;
+    return m->lane == r->options.self && m->value == RABIA_BATCH && lap >= r->own_next && lap >= r->unsure_below;
 }
 
 static void receive_claim_for_slot(struct rabia *r, uint8_t peer, const struct rabia_message *m, uint64_t lap)
@@ -62,7 +70,7 @@ static void receive_claim_for_slot(struct rabia *r, uint8_t peer, const struct r
         return;
     if (m->kind == RABIA_CONTENTS)
         slot->holders |= bit_of(peer);
-    else
+    else if (is_member_at(r, peer, lap) || MUTANT(MUTANT_LEARNER_COUNTS))
         slot_count(slot, peer, m);
     if (m->batch)
         voice_hold(r, lap, m->lane, m->batch);
@@ -104,6 +112,8 @@ static void receive_claim(struct rabia *r, uint8_t peer, const struct rabia_mess
         return;
     for (uint64_t lap = from; lap < to; lap++)
         receive_claim_for_slot(r, peer, m, lap);
+    if (!is_member_at(r, peer, to - 1))
+        return;
     if (m->kind == RABIA_PROPOSAL || m->kind == RABIA_CONTENTS)
         pace_after_proposal(r, peer, m, from, to);
     else if (m->value == RABIA_BATCH)
@@ -124,12 +134,21 @@ static void receive_skip(struct rabia *r, uint8_t peer, const struct rabia_messa
     pace_heard_owner(r, peer, to);
 }
 
+/* An empty batch is the same as NULL: after a power cut one replica may have
+ * the one, another the other. */
+static bool is_conflict(const struct rabia *r, const struct slot *slot, const struct rabia_message *m)
+{
+    if (slot->decision == SLOT_PASSED || (slot->decision == SLOT_BATCH) == (m->value == RABIA_BATCH))
+        return false;
+    const struct batch *batch = slot->batch ? slot->batch : m->batch;
+    return batch ? !batch_is_empty(batch) : !r->options.flush_before_send;
+}
+
 static void receive_decided_slot(struct rabia *r, uint8_t peer, const struct rabia_message *m, uint64_t lap)
 {
     struct slot *slot = rabia_slot(r, lap, m->lane);
-    enum slot_decision told = m->value == RABIA_BATCH ? SLOT_BATCH : SLOT_NULL;
     if (slot_is_decided(slot)) {
-        r->conflicting_decisions += slot->decision != told;
+        r->conflicting_decisions += is_conflict(r, slot, m);
         return;
     }
     if (m->value == RABIA_NULL) {
@@ -159,7 +178,7 @@ static void receive_other(struct rabia *r, uint8_t peer, const struct rabia_mess
 {
     switch (m->kind) {
     case RABIA_ASK:
-        repeat_range(r, peer, m->lap, m->lap + m->count);
+        repeat_range(r, peer, m->lane, m->lap, m->lap + m->count);
         break;
     case RABIA_FETCH:
         repeat_contents(r, peer, m->lap, m->lane);
@@ -177,7 +196,13 @@ static void receive_other(struct rabia *r, uint8_t peer, const struct rabia_mess
         r->lanes[peer].frontier_lap = m->lap;
         break;
     case RABIA_TOO_OLD:
-        catchup_too_old(r, peer, m->lap);
+        catchup_too_old(r, peer, m->lap, m->lane);
+        break;
+    case RABIA_REJOIN:
+        rejoin_answer(r, peer);
+        break;
+    case RABIA_REJOIN_ANSWER:
+        rejoin_hear_answer(r, peer, m);
         break;
     default:
         CHECK_UNREACHABLE();
@@ -207,7 +232,7 @@ static void receive(struct rabia *r, uint8_t peer, const struct rabia_message *m
 
 void receive_messages(struct rabia *r, const struct rabia_event *event)
 {
-    CHECK(event->peer < r->options.member_count);
+    CHECK(event->peer < RABIA_MEMBERS_MAX);
     CHECK(event->peer != r->options.self);
     uint64_t frontier = r->frontier;
     for (size_t i = 0; i < event->message_count; i++) {
@@ -215,6 +240,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event)
             r->invalid_messages++;
             continue;
         }
+        if (names_lane(&event->messages[i]) && event->messages[i].lane >= r->lane_count)
+            continue; /* beyond the window: who is a member there we have yet to learn */
         receive(r, event->peer, &event->messages[i]);
         rabia_order(r);
     }

@@ -31,6 +31,12 @@ static void send_frontier(struct rabia *r, uint8_t peer)
     send_to(r, peer, &(struct rabia_message){.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1});
 }
 
+/* The first place of which we know the value, not only the effect. */
+static uint64_t kept_place(const struct rabia *r)
+{
+    return lap_max(r->base_place, place_of(r->history.first_lap, 0));
+}
+
 /* --- ASK ----------------------------------------------------------------- */
 
 static size_t cost_of(const struct batch *batch)
@@ -44,8 +50,8 @@ static uint64_t repeat_history(struct rabia *r, uint8_t peer, uint64_t from, uin
 {
     uint64_t null_from[RABIA_MEMBERS_MAX], lap = from;
     CHECK(to <= r->frontier);
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
-        null_from[lane] = from;
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
+        null_from[lane] = place_of(from, lane) < kept_place(r) ? from + 1 : from;
     for (size_t i = history_find(&r->history, from, 0); i < r->history.count; i++) {
         const struct history_entry *e = history_at(&r->history, i);
         if (e->lap >= to)
@@ -60,9 +66,15 @@ static uint64_t repeat_history(struct rabia *r, uint8_t peer, uint64_t from, uin
         null_from[e->lane] = lap + 1;
         *bytes += cost_of(e->batch);
     }
-    for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+    for (uint8_t lane = 0; lane < r->lane_count; lane++)
         send_decided(r, peer, lane, null_from[lane], to, NULL, RABIA_NULL);
     return to;
+}
+
+/* (R7) A torn journal may know what we said, and not the contents. */
+static bool may_repeat(const struct slot *slot, uint8_t value)
+{
+    return value != RABIA_BATCH || slot->batch;
 }
 
 static void repeat_phases(struct rabia *r, uint8_t peer, const struct slot *slot, struct rabia_message m)
@@ -72,11 +84,11 @@ static void repeat_phases(struct rabia *r, uint8_t peer, const struct slot *slot
         const struct phase *phase = slot_phase(slot, m.phase);
         m.kind = RABIA_STATE;
         m.value = phase->said_state;
-        if (phase->is_state_said && phase->state[m.value] & own)
+        if (phase->is_state_said && phase->state[m.value] & own && may_repeat(slot, m.value))
             send_to(r, peer, &m);
         m.kind = RABIA_VOTE;
         m.value = phase->said_vote;
-        if (phase->is_vote_said && phase->vote[m.value] & own)
+        if (phase->is_vote_said && phase->vote[m.value] & own && may_repeat(slot, m.value))
             send_to(r, peer, &m);
     }
 }
@@ -89,15 +101,19 @@ static void repeat_said(struct rabia *r, uint8_t peer, const struct slot *slot, 
     bool is_owner = lane == r->options.self;
     struct rabia_message m = {.kind = RABIA_PROPOSAL, .lane = lane, .lap = lap, .count = 1};
     CHECK(!slot_is_decided(slot));
-    if (is_owner && slot->batch) {
-        m.kind = slot->proposed_batch & own ? RABIA_PROPOSAL : RABIA_CONTENTS;
+    if (is_owner && slot->batch && slot->said == SLOT_SAID_BATCH) {
+        bool is_counted = slot->proposed_batch & own;
+        if (!is_counted && !durability_may_send_early(r, lap))
+            return;
+        m.kind = is_counted ? RABIA_PROPOSAL : RABIA_CONTENTS;
         m.value = RABIA_BATCH;
         m.batch = slot->batch;
         send_to(r, peer, &m);
         m.batch = NULL;
     } else if ((slot->proposed_batch | slot->proposed_null) & own) {
         m.value = slot->proposed_batch & own ? RABIA_BATCH : RABIA_NULL;
-        send_to(r, peer, &m);
+        if (may_repeat(slot, m.value))
+            send_to(r, peer, &m);
     }
     if (slot->contest)
         repeat_phases(r, peer, slot, m);
@@ -110,26 +126,27 @@ static void repeat_slot(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lan
         send_decided(r, peer, lane, lap, lap + 1, NULL, RABIA_NULL);
     else if (slot->decision == SLOT_BATCH)
         send_decided(r, peer, lane, lap, lap + 1, slot->batch, RABIA_BATCH);
-    else
+    else if (slot->decision == SLOT_UNDECIDED)
         repeat_said(r, peer, slot, lap, lane);
     if (slot->batch)
         *bytes += cost_of(slot->batch);
 }
 
-void repeat_range(struct rabia *r, uint8_t peer, uint64_t from, uint64_t to)
+void repeat_range(struct rabia *r, uint8_t peer, uint8_t from_lane, uint64_t from, uint64_t to)
 {
     size_t bytes = 0;
+    uint64_t kept = kept_place(r);
     CHECK(from <= to);
-    if (from < r->history.first_lap) {
-        from = r->history.first_lap;
-        send_to(r, peer, &(struct rabia_message){.kind = RABIA_TOO_OLD, .lap = from, .count = 1});
-    }
+    if (place_of(from, from_lane) < kept)
+        send_to(r, peer, &(struct rabia_message){
+                             .kind = RABIA_TOO_OLD, .lane = (uint8_t)(kept & 15), .lap = kept >> 4, .count = 1});
+    from = lap_max(from, r->history.first_lap);
     uint64_t old_end = lap_min(to, r->frontier);
     if (from < old_end && repeat_history(r, peer, from, old_end, &bytes) < old_end)
         return;
     to = lap_min(to, lap_min(r->touched_end, window_end(r)));
     for (uint64_t lap = lap_max(from, r->frontier); lap < to && bytes < r->options.answer_bytes_max; lap++)
-        for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+        for (uint8_t lane = 0; lane < r->lane_count; lane++)
             repeat_slot(r, peer, lap, lane, &bytes);
 }
 
@@ -141,13 +158,13 @@ void repeat_own(struct rabia *r)
 {
     uint8_t self = r->options.self;
     size_t bytes = 0;
-    uint64_t end = lap_min(r->own_next, window_end(r));
+    uint64_t end = self < r->lane_count ? lap_min(r->own_next, window_end(r)) : r->frontier;
     for (uint64_t lap = r->frontier; lap < end && bytes < r->options.answer_bytes_max; lap++) {
         const struct slot *slot = rabia_slot(r, lap, self);
-        if (!slot->batch || slot_is_decided(slot))
+        if (!slot->batch || slot_is_decided(slot) || slot->said != SLOT_SAID_BATCH)
             continue;
         unsigned heard = slot->proposed_batch | (unsigned)slot->proposed_null;
-        for (uint8_t peer = 0; peer < r->options.member_count; peer++)
+        for (uint8_t peer = 0; peer < r->peer_count; peer++)
             if (everyone_else(r) & ~heard & bit_of(peer))
                 repeat_said(r, peer, slot, lap, self);
         bytes += cost_of(slot->batch);
@@ -160,7 +177,7 @@ void repeat_undecided(struct rabia *r, uint8_t peer)
     uint64_t to = lap_min(r->frontier + REPEAT_LAPS, lap_min(r->touched_end, window_end(r)));
     CHECK(peer != r->options.self);
     for (uint64_t lap = r->frontier; lap < to && bytes < r->options.answer_bytes_max; lap++)
-        for (uint8_t lane = 0; lane < r->options.member_count; lane++)
+        for (uint8_t lane = 0; lane < r->lane_count; lane++)
             if (!slot_is_decided(rabia_slot(r, lap, lane)))
                 repeat_slot(r, peer, lap, lane, &bytes);
 }
@@ -169,6 +186,8 @@ void repeat_undecided(struct rabia *r, uint8_t peer)
 
 static uint8_t decided_value(const struct rabia *r, uint64_t lap, uint8_t lane)
 {
+    if (place_of(lap, lane) < kept_place(r))
+        return RABIA_UNSURE;
     if (lap < r->frontier)
         return history_batch(&r->history, lap, lane) ? RABIA_BATCH : RABIA_NULL;
     const struct slot *slot = rabia_slot(r, lap, lane);
@@ -229,7 +248,7 @@ static void send_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t l
 
 void repeat_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane)
 {
-    CHECK(lane < r->options.member_count);
+    CHECK(lane < r->lane_count);
     if (lap >= window_end(r))
         return;
     if (lap < r->history.first_lap) {

@@ -30,7 +30,6 @@ const struct phase *slot_phase(const struct slot *slot, uint32_t phase)
 static struct phase *phase_reach(struct slot *slot, uint32_t phase)
 {
     CHECK(phase > 0);
-    CHECK(phase <= own_phase(slot) + PHASES_AHEAD);
     uint32_t had = slot->contest ? slot->contest->capacity : 0;
     if (phase > had) {
         uint32_t capacity = had * 2 > phase ? had * 2 : phase + 1;
@@ -182,6 +181,21 @@ static bool is_echo_due(const struct slot *slot, const struct slot_place *place)
            (MUTANT(MUTANT_ECHO_AFTER_FORFEIT) && slot->said == SLOT_SAID_NULL);
 }
 
+/* A replica that may not speak learns what others decide by their words. */
+static struct slot_action next_of_listener(const struct slot *slot, const struct slot_place *place)
+{
+    if (slot->batch && count_if_held(slot, slot->proposed_batch) >= place->quorum)
+        return act(SLOT_DECIDE, RABIA_BATCH, 0);
+    for (uint32_t number = 1; slot->contest && number <= slot->contest->capacity; number++) {
+        const struct phase *phase = slot_phase(slot, number);
+        if (count_of(phase->vote[RABIA_NULL]) >= place->quorum)
+            return act(SLOT_DECIDE, RABIA_NULL, number);
+        if (slot->batch && count_if_held(slot, phase->vote[RABIA_BATCH]) >= place->quorum)
+            return act(SLOT_DECIDE, RABIA_BATCH, number);
+    }
+    return wait_for_more();
+}
+
 struct slot_action slot_next(const struct slot *slot, const struct slot_place *place)
 {
     CHECK(place->quorum > 0);
@@ -189,6 +203,8 @@ struct slot_action slot_next(const struct slot *slot, const struct slot_place *p
         return wait_for_more();
     if (slot->is_known_batch)
         return slot->batch ? act(SLOT_DECIDE, RABIA_BATCH, 0) : wait_for_more();
+    if (place->is_silent)
+        return next_of_listener(slot, place);
     if (is_echo_due(slot, place))
         return act(SLOT_ECHO, RABIA_BATCH, 0);
     unsigned needed = place->quorum - (MUTANT(MUTANT_QUORUM_TOO_SMALL) ? 1u : 0u);
@@ -238,6 +254,37 @@ void slot_say(struct slot *slot, const struct rabia_message *message)
         say_proposal(slot, message->value == RABIA_BATCH ? SLOT_SAID_BATCH : SLOT_SAID_NULL);
     else
         say_in_phase(slot, message);
+}
+
+static bool recall_proposal(struct slot *slot, uint8_t said)
+{
+    if (slot->said != SLOT_SAID_NOTHING && slot->said != said)
+        return false;
+    slot->said = said;
+    return true;
+}
+
+static bool recall_in_phase(struct slot *slot, const struct rabia_message *message)
+{
+    struct phase *phase = phase_reach(slot, message->phase);
+    bool *is_said = message->kind == RABIA_STATE ? &phase->is_state_said : &phase->is_vote_said;
+    uint8_t *said = message->kind == RABIA_STATE ? &phase->said_state : &phase->said_vote;
+    if (*is_said)
+        return *said == message->value;
+    *is_said = true;
+    *said = message->value;
+    if (message->kind == RABIA_STATE && message->phase > slot->contest->own_phase)
+        slot->contest->own_phase = message->phase;
+    return true;
+}
+
+bool slot_recall(struct slot *slot, const struct rabia_message *message)
+{
+    if (message->kind == RABIA_SKIP)
+        return recall_proposal(slot, SLOT_SAID_SKIP);
+    if (message->kind == RABIA_PROPOSAL)
+        return recall_proposal(slot, message->value == RABIA_BATCH ? SLOT_SAID_BATCH : SLOT_SAID_NULL);
+    return slot_is_decided(slot) || recall_in_phase(slot, message);
 }
 
 /* --- the end ------------------------------------------------------------- */

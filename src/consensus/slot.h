@@ -38,7 +38,12 @@
 
 enum { PHASES_AHEAD = 4 };
 
-enum slot_decision { SLOT_UNDECIDED = 0, SLOT_NULL, SLOT_BATCH };
+enum slot_decision {
+    SLOT_UNDECIDED = 0,
+    SLOT_NULL,
+    SLOT_BATCH,
+    SLOT_PASSED /* decided, and covered by a snapshot: the value is not known here */
+};
 enum slot_said { SLOT_SAID_NOTHING = 0, SLOT_SAID_NULL, SLOT_SAID_BATCH, SLOT_SAID_SKIP };
 
 /* Bitmaps by member, indexed by enum rabia_value. */
@@ -76,6 +81,7 @@ struct slot_place {
     uint8_t lane;
     uint8_t self;
     uint8_t quorum;
+    bool is_silent; /* we may say nothing about it, only learn */
 };
 
 enum slot_step { SLOT_WAIT = 0, SLOT_ECHO, SLOT_SAY_STATE, SLOT_SAY_VOTE, SLOT_DECIDE };
@@ -106,6 +112,10 @@ struct slot_action slot_next(const struct slot *slot, const struct slot_place *p
 /* Promises our PROPOSAL, SKIP, STATE or VOTE; CHECKs that it is the only one
  * (I1). */
 void slot_say(struct slot *slot, const struct rabia_message *message);
+
+/* The same for what a journal says that we said; it may come again, and phases
+ * in any order.  False if it contradicts what was said. */
+bool slot_recall(struct slot *slot, const struct rabia_message *message);
 
 /* The contents are needed now, not only soon: without them the slot cannot go
  * on, or its owner believes that we have them. */

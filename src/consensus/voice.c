@@ -20,7 +20,7 @@ static struct route route_of(const struct rabia *r, const struct rabia_message *
 {
     uint16_t all = everyone_else(r), first = all;
     if (m->kind == RABIA_PROPOSAL && m->value == RABIA_BATCH && m->lane != r->options.self)
-        first = bit_of(m->lane);
+        first = bit_of(m->lane) & all;
     if (m->kind == RABIA_SKIP)
         first = r->skip_to & all;
     return (struct route){first, (uint16_t)(all & ~(unsigned)first)};
@@ -53,14 +53,16 @@ static void count_own(struct rabia *r, const struct rabia_message *m, uint64_t l
 static void say_gated(struct rabia *r, const struct slot *slot, const struct rabia_message *m)
 {
     struct route route = route_of(r, m);
-    if (m->kind == RABIA_PROPOSAL && m->value == RABIA_BATCH && m->lane == r->options.self) {
+    bool is_owners = m->kind == RABIA_PROPOSAL && m->value == RABIA_BATCH && m->lane == r->options.self;
+    bool is_early = is_owners && durability_may_send_early(r, m->lap);
+    if (is_early) {
         struct rabia_message early = *m;
         early.kind = MUTANT(MUTANT_EARLY_IS_PROPOSAL) ? RABIA_PROPOSAL : RABIA_CONTENTS;
         early.batch = slot->batch;
         outbox_send(r, everyone_else(r), false, &early);
         route = (struct route){0, everyone_else(r)};
     }
-    durability_gate(r, route.urgent, route.lazy, m);
+    durability_gate(r, route.urgent, route.lazy, is_owners && !is_early, m);
     if (MUTANT(MUTANT_COUNT_UNFLUSHED))
         count_own(r, m, m->lap);
 }
@@ -80,9 +82,11 @@ static void say(struct rabia *r, const struct rabia_message *m)
 {
     CHECK(m->count == 1);
     CHECK(m->lap < window_end(r) || MUTANT(MUTANT_NO_WINDOW)); /* I2 */
+    CHECK(may_speak(r, m->lap));                               /* I6 */
     struct slot *slot = rabia_slot(r, m->lap, m->lane);
     slot_say(slot, m);
     r->touched_end = lap_max(r->touched_end, m->lap + 1);
+    r->spoke_end = lap_max(r->spoke_end, m->lap + 1);
     bool needs_flush = durability_needs_flush(r, slot, m);
     struct rabia_message record = *m;
     record.batch = contents_to_record(slot, m);
@@ -124,6 +128,13 @@ void voice_skip(struct rabia *r, uint64_t lap)
     say(r, &(struct rabia_message){.kind = RABIA_SKIP, .lane = r->options.self, .lap = lap, .count = 1});
 }
 
+void voice_forfeit_own(struct rabia *r, uint64_t lap)
+{
+    CHECK(lap < r->unsure_below);
+    say(r, &(struct rabia_message){.kind = RABIA_PROPOSAL, .lane = r->options.self, .lap = lap, .count = 1});
+    voice_evaluate(r, lap, r->options.self);
+}
+
 static bool may_forfeit(const struct slot *slot)
 {
     return !slot_is_decided(slot) && slot->said == SLOT_SAID_NOTHING && !slot->is_known_batch;
@@ -134,7 +145,7 @@ void voice_forfeit(struct rabia *r, uint8_t lane, uint64_t from, uint64_t to)
     CHECK(lane != r->options.self);
     CHECK(to <= window_end(r));
     for (uint64_t lap = lap_max(from, r->frontier); lap < to; lap++) {
-        if (!may_forfeit(rabia_slot(r, lap, lane)))
+        if (!may_speak(r, lap) || !may_forfeit(rabia_slot(r, lap, lane)))
             continue;
         r->lanes[lane].forfeits++;
         say(r, &(struct rabia_message){.kind = RABIA_PROPOSAL, .lane = lane, .lap = lap, .count = 1});
@@ -157,7 +168,12 @@ static void perform(struct rabia *r, uint64_t lap, uint8_t lane, struct slot_act
 
 static struct slot_place place_for(const struct rabia *r, uint64_t lap, uint8_t lane)
 {
-    return (struct slot_place){r->options.cluster_seed, lap, lane, r->options.self, r->quorum};
+    return (struct slot_place){.cluster_seed = r->options.cluster_seed,
+                               .lap = lap,
+                               .lane = lane,
+                               .self = r->options.self,
+                               .quorum = members_at(r, lap)->quorum,
+                               .is_silent = !may_speak(r, lap)};
 }
 
 /* (Time) A batch refused for its clock is held once that time has come. */
@@ -198,6 +214,8 @@ static bool is_from_the_future(const struct rabia *r, uint8_t lane, const struct
 static void refuse(struct rabia *r, uint64_t lap, uint8_t lane)
 {
     rabia_slot(r, lap, lane)->is_refused = true;
+    if (!may_speak(r, lap))
+        return;
     struct rabia_message m = {
         .kind = RABIA_CLOCK_REFUSED, .lane = lane, .lap = lap, .count = 1, .clock_ms = r->wall_ms};
     outbox_send(r, bit_of(lane), false, &m);

@@ -308,14 +308,16 @@ static void check_snapshot(const char *path)
     begin_file("snapshot", path);
     const char *format = check.is_json
         ? ", \"format\": %" PRIu32 ", \"cluster\": \"%016" PRIx64 "\", \"position\": %" PRIu64 ", \"created\": \"%s\", "
-          "\"keys\": %" PRIu64 ", \"file_bytes\": %" PRIu64 ", \"content_bytes\": %" PRIu64 ", \"compression\": \"%s\"}"
+          "\"keys\": %" PRIu64 ", \"file_bytes\": %" PRIu64 ", \"content_bytes\": %" PRIu64 ", \"compression\": \"%s\", "
+          "\"digest\": \"%016" PRIx64 "%016" PRIx64 "\"}"
         : "  format %" PRIu32 ", cluster %016" PRIx64 ", position %" PRIu64 ", created %s\n"
-          "  %" PRIu64 " keys, %" PRIu64 " bytes, %" PRIu64 " unpacked, compression %s\n  good\n";
+          "  %" PRIu64 " keys, %" PRIu64 " bytes, %" PRIu64 " unpacked, compression %s\n"
+          "  digest %016" PRIx64 "%016" PRIx64 "\n  good\n";
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     printf(format, report.version, report.head.cluster, report.head.position,
            time_text(report.head.created_ms, time), figures.keys, figures.file_bytes, figures.content_bytes,
-           figures.is_compressed ? "lz4" : "no");
+           figures.is_compressed ? "lz4" : "no", figures.digest.high, figures.digest.low);
 #pragma GCC diagnostic pop
 }
 

@@ -62,6 +62,7 @@
 #include "base/random.h"
 
 enum { HEADER_SUMMED = 88, HEADER_USED = 96 };
+static const uint64_t SEQ_MAX = UINT64_MAX / 4; /* nobody gets there; sums with it do not overflow */
 static const char magic[8] = {'K', 'V', 'J', 'O', 'U', 'R', 'N', 'L'};
 
 static_assert(HEADER_USED <= 512, "a header copy fits one sector");
@@ -195,7 +196,7 @@ bool journal_record_peek(const unsigned char *record, uint64_t nonce, struct jou
     uint32_t length = get32(record + 8);
     uint64_t seq = get64(record + 16), flushed_seq = get64(record + 24);
     if (get16(record + 14) != tag_of(nonce) || record[13] > JOURNAL_NO || length > JOURNAL_RECORD_MAX ||
-        flushed_seq >= seq)
+        flushed_seq >= seq || seq > SEQ_MAX)
         return false;
     *head = (struct journal_record_head){
         .length = length,

@@ -421,7 +421,7 @@ static void disk_format(uint64_t seed)
     file_set_ops(&disk_ops);
 }
 
-static void disk_fail(long at, long count, int error)
+static inline void disk_fail(long at, long count, int error)
 {
     pthread_mutex_lock(&disk.lock);
     disk.calls = 0;
@@ -431,7 +431,7 @@ static void disk_fail(long at, long count, int error)
     pthread_mutex_unlock(&disk.lock);
 }
 
-static long disk_failed(void)
+static inline long disk_failed(void)
 {
     pthread_mutex_lock(&disk.lock);
     long failed = disk.failed;
@@ -439,7 +439,7 @@ static long disk_failed(void)
     return failed;
 }
 
-static void disk_set(bool is_short, uint64_t bytes_max)
+static inline void disk_set(bool is_short, uint64_t bytes_max)
 {
     pthread_mutex_lock(&disk.lock);
     disk.is_short = is_short;
@@ -448,7 +448,7 @@ static void disk_set(bool is_short, uint64_t bytes_max)
 }
 
 /* The power goes: from now on every call fails, until disk_power_on. */
-static void disk_power_off(void)
+static inline void disk_power_off(void)
 {
     pthread_mutex_lock(&disk.lock);
     disk.is_dead = true;
@@ -456,7 +456,7 @@ static void disk_power_off(void)
 }
 
 /* Each unflushed sector survives with chance in percent. */
-static void disk_power_on(unsigned chance)
+static inline void disk_power_on(unsigned chance)
 {
     int survivors = disk.change_count ? (int)random_below(&disk.random, (uint64_t)disk.change_count + 1) : 0;
     for (int i = 0; i < survivors; i++)
@@ -500,7 +500,7 @@ static void disk_put(const char *name, const void *bytes, size_t size)
     }
 }
 
-static struct disk_bytes *disk_get(const char *name)
+static inline struct disk_bytes *disk_get(const char *name)
 {
     int found = disk_find(&disk.now, name);
     return found >= 0 ? &disk.files[disk.now.items[found].file]->now : NULL;

@@ -16,6 +16,7 @@
 #include "disk.h"
 #include "persist/journal.h"
 #include "persist/journal_format.h"
+#include "persist/journal_scan.h"
 
 enum { SEQS_MAX = 1 << 16, SEGMENT = 16 << 10 };
 
@@ -573,6 +574,60 @@ static void recycled_segments_resurrect_nothing(void **state)
     kill_it();
 }
 
+static enum status ignore(void *context, const struct journal_file *file, uint64_t offset,
+                          const struct journal_record_head *head, struct slice payload)
+{
+    (void)context, (void)file, (void)offset, (void)head, (void)payload;
+    return STATUS_OK;
+}
+
+/* What kvstore-check --cut does: the journal opens again with what lies before the
+ * damage, and says that something was given up until that is forgotten. */
+static void an_operator_cuts(void **state)
+{
+    (void)state;
+    start(17);
+    for (uint32_t i = 0; i < 10; i++) {
+        append(i, 100, 1);
+        flush_now();
+        if (i % 4 == 3)
+            journal_cut(world.j);
+    }
+    assert_int_equal(journal_close(world.j), STATUS_OK);
+    struct disk_bytes *file = disk_get("journal-00000000000000000002.kvj");
+    file->bytes[JOURNAL_HEADER_BYTES + 48 + 136 + 50] ^= 4; /* in the second record behind the start mark */
+    assert_int_equal(try_open(), STATUS_MALFORMED);
+    assert_int_equal(world.replayed, 5);
+
+    struct journal_files files;
+    struct journal_verdict verdict;
+    char error[JOURNAL_ERROR_MAX];
+    assert_int_equal(journal_files_open(&files, "/disk", true, error), STATUS_OK);
+    assert_int_equal(journal_scan(&files, &verdict, ignore, NULL, error), STATUS_OK);
+    assert_true(verdict.is_damaged);
+    assert_non_null(strstr(verdict.damaged_path, "002.kvj"));
+    assert_int_equal(verdict.damaged_offset, JOURNAL_HEADER_BYTES + 48 + 136);
+    assert_int_equal(verdict.records, 5);
+    assert_int_equal(journal_scan_cut(&files, &verdict, "/disk", true, error), STATUS_OK);
+    journal_files_close(&files);
+    disk_power_off();
+    disk_power_on(0);
+
+    memset(&model[verdict.last_seq + 1], 0, 20 * sizeof model[0]);
+    for (int i = 0; i < 2; i++) {
+        open_it();
+        assert_int_equal(world.replayed, 5);
+        assert_int_equal(world.found.cut_seq, verdict.last_seq + 1);
+        kill_it();
+    }
+    open_it();
+    assert_int_equal(journal_forget(world.j, journal_written_seq(world.j)), STATUS_OK);
+    kill_it();
+    open_it();
+    assert_int_equal(world.found.cut_seq, 0);
+    kill_it();
+}
+
 /* --- faults ---------------------------------------------------------------------------- */
 
 /* Appends, writes, flushes; stops at the first error, which must stay.  Returns what
@@ -848,6 +903,7 @@ int main(void)
         cmocka_unit_test(disorder_within_a_write_is_a_torn_tail),
         cmocka_unit_test(a_lost_segment_is_damage),
         cmocka_unit_test(recycled_segments_resurrect_nothing),
+        cmocka_unit_test(an_operator_cuts),
         cmocka_unit_test(errors_at_every_call),
         cmocka_unit_test(an_error_at_every_call_of_opening),
         cmocka_unit_test(lack_of_room_is_known_early),
