@@ -86,13 +86,16 @@ static void drop_order(struct replica *r)
     divergence_init(&r->divergence, r->member_count, r->self);
 }
 
-static void create_order(struct replica *r, uint64_t first_lap)
+/* At cursor, an export; or, if that is empty, at the options' first lap. */
+static void create_order(struct replica *r, struct slice cursor)
 {
     r->order_options.cluster_seed = r->apply.seed = r->formation.own.seed;
-    r->order_options.first_lap = first_lap;
-    r->order = rabia_create(&r->order_options, replica_now(r));
+    r->order = rabia_restore(&r->order_options, cursor, replica_now(r));
+    CHECK(r->order);
     r->order_seed = r->formation.own.seed;
     r->order_deadline_us = replica_now(r);
+    r->newest_seq = r->told_seq = 0;
+    memory_new_core(r->memory);
 }
 
 /* Links that are up already came up before there was an order. */
@@ -119,10 +122,13 @@ static void begin_epoch(struct replica *r)
     drop_data(r);
     drop_order(r);
     adopt_secret(r);
-    create_order(r, is_void ? FIRST_LAP : first_lap);
-    unsigned char bytes[RABIA_EXPORT_MAX];
-    struct memory_save save = replica_save_of_now(r, bytes);
-    if (memory_is_journaled(r->memory) && memory_begin_anew(r->memory, &save) != STATUS_OK)
+    r->order_options.first_lap = is_void ? FIRST_LAP : first_lap;
+    create_order(r, slice_make(NULL, 0));
+    r->order_options.first_lap = FIRST_LAP;
+    struct rabia_speak_options how = {.may_have_lost_tail = false};
+    rabia_speak(r->order, &how, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
+    ordering_honour(r);
+    if (memory_is_journaled(r->memory) && replica_save(r, false) != STATUS_OK)
         return;
     if (!forming_save_identity(r, is_void))
         return;
@@ -144,15 +150,18 @@ static void begin_rejoin(struct replica *r)
     log_notice("replica", "member %u is without memory of what it said: rejoining", r->members[r->self].id);
     if (!forming_save_identity(r, true))
         return;
-    bool has_data_of_epoch = r->order && r->order_seed == r->formation.own.seed && !r->formation.is_data_void;
-    if (!has_data_of_epoch) {
+    /* What was applied is agreed and stays; what was said is not known whole. */
+    unsigned char bytes[RABIA_EXPORT_BYTES];
+    struct slice cursor = {NULL, 0};
+    if (r->order && r->order_seed == r->formation.own.seed && !r->formation.is_data_void)
+        cursor = slice_make(bytes, rabia_export(r->order, bytes));
+    else
         drop_data(r);
-        drop_order(r);
-        adopt_secret(r);
-        create_order(r, FIRST_LAP);
-    }
+    drop_order(r);
+    adopt_secret(r);
+    create_order(r, cursor);
     r->is_order_rejoining = true;
-    rabia_rejoin(r->order, &r->out);
+    rabia_rejoin(r->order, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
     ordering_honour(r);
     tell_links(r);
 }
@@ -194,9 +203,7 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation)
         log_notice("replica", "member %u came back as a new process without memory", r->members[peer].id);
         if (r->links[peer].state == LINK_UP)
             link_break(&r->links[peer], "its process was replaced");
-        struct rabia_event event = ordering_event(r, RABIA_EVENT_FORGET);
-        event.peer = peer;
-        ordering_step(r, &event);
+        r->to_forget |= (uint16_t)(1u << peer);
         break;
     }
     refresh_identity(r);
@@ -222,6 +229,8 @@ void forming_saved(struct replica *r)
 {
     if (r->must_save_to_end_rejoin)
         end_rejoin(r);
+    else if (memory_identity(r->memory)->is_rejoining && r->formation.own.stage == FORMATION_FORMED)
+        (void)forming_save_identity(r, false); /* the gap a transfer left in the journal is behind a snapshot */
 }
 
 void forming_honour(struct replica *r)

@@ -39,18 +39,11 @@
 
 enum {
     MARKS_MAX = 1024,  /* passes whose records are not flushed yet */
-    CUTS_MAX = 256,    /* segments whose end is remembered; beyond, neighbours merge */
-    SAVE_LOG_US = 5 * 1000 * 1000,
 };
 
 /* Up to this journal seq lie the core's records up to that seq. */
 struct mark {
     uint64_t journal_seq, core_seq;
-};
-
-/* The journal before journal_seq speaks of laps below frontier + window alone. */
-struct cut {
-    uint64_t journal_seq, frontier;
 };
 
 struct memory {
@@ -75,12 +68,9 @@ struct memory {
     int error;
 
     struct snapshot_reader *reader;
-    struct cut cuts[CUTS_MAX];
-    size_t cut_count;
-    uint64_t segments_seen;
 
     pid_t child;
-    uint64_t saving_cursor;
+    uint64_t cut_seq; /* what lies before it is useless once the save under way is durable */
     int64_t saving_since_ms, last_save_ms, last_save_duration_s;
     bool is_last_save_ok;
     uint64_t saves, changes_at_fork, changes_at_last_save, last_save_bytes, last_fork_us;
@@ -442,6 +432,12 @@ void memory_set_mode(struct memory *m, enum journal_mode mode)
 
 /* --- a pass --------------------------------------------------------------- */
 
+void memory_new_core(struct memory *m)
+{
+    m->mark_head = m->mark_count = 0;
+    m->recorded_core_seq = m->flushed_core_seq = 0;
+}
+
 void memory_record(struct memory *m, const struct rabia_record *record)
 {
     if (!m->journal)
@@ -479,7 +475,7 @@ enum status memory_write(struct memory *m)
         return status;
     if (m->mark_count == 0 || mark_at(m, m->mark_count - 1)->core_seq != m->recorded_core_seq)
         add_mark(m);
-    if (m->wants_flush && m->mode == JOURNAL_ALWAYS)
+    if (m->wants_flush)
         journal_flush(m->journal);
     m->wants_flush = false;
     return STATUS_OK;
@@ -505,28 +501,6 @@ enum status memory_flushed(struct memory *m, bool *has_risen, uint64_t *seq)
 bool memory_is_low(struct memory *m)
 {
     return m->journal && journal_is_low(m->journal);
-}
-
-/* --- forgetting ----------------------------------------------------------- */
-
-static void add_cut(struct memory *m, uint64_t journal_seq, uint64_t frontier)
-{
-    if (m->cut_count == CUTS_MAX)
-        m->cut_count--;
-    m->cuts[m->cut_count++] = (struct cut){journal_seq, frontier};
-}
-
-/* A durable snapshot's cursor lies at this lap. */
-static void forget_below(struct memory *m, uint64_t cursor_lap)
-{
-    size_t useless = 0;
-    while (useless < m->cut_count && m->cuts[useless].frontier + RABIA_WINDOW <= cursor_lap)
-        useless++;
-    if (useless == 0 || !m->journal)
-        return;
-    (void)fail(m, journal_forget(m->journal, m->cuts[useless - 1].journal_seq));
-    m->cut_count -= useless;
-    memmove(m->cuts, m->cuts + useless, m->cut_count * sizeof *m->cuts);
 }
 
 /* --- snapshots ------------------------------------------------------------ */
@@ -575,17 +549,16 @@ static pid_t timed_fork(struct memory *m)
     return child;
 }
 
-static void begin_new_segment(struct memory *m, uint64_t frontier)
+void memory_begin_segment(struct memory *m)
 {
     if (m->journal)
-        add_cut(m, journal_cut(m->journal), frontier);
+        m->cut_seq = journal_cut(m->journal);
 }
 
 enum status memory_save_begin(struct memory *m, const struct memory_save *save)
 {
     if (m->child > 0)
         return STATUS_AGAIN;
-    begin_new_segment(m, save->frontier);
     m->changes_at_fork = keyspace_changes(m->keyspace);
     pid_t child = timed_fork(m);
     if (child < 0)
@@ -593,13 +566,12 @@ enum status memory_save_begin(struct memory *m, const struct memory_save *save)
     if (child == 0)
         _exit(write_in_child(m, save));
     m->child = child;
-    m->saving_cursor = save->cursor_lap;
     m->saving_since_ms = loop_wall_ms(m->loop);
     log_notice("replica", "saving a snapshot in process %d (fork took %" PRIu64 " us)", (int)child, m->last_fork_us);
     return STATUS_OK;
 }
 
-static void save_ended(struct memory *m, bool is_ok, uint64_t cursor_lap)
+static void save_ended(struct memory *m, bool is_ok)
 {
     int64_t now_ms = loop_wall_ms(m->loop);
     m->is_last_save_ok = is_ok;
@@ -612,7 +584,8 @@ static void save_ended(struct memory *m, bool is_ok, uint64_t cursor_lap)
     m->last_save_ms = now_ms;
     m->changes_at_last_save = m->changes_at_fork;
     log_notice("replica", "the snapshot is saved after %" PRId64 " ms", now_ms - m->saving_since_ms);
-    forget_below(m, cursor_lap);
+    if (m->journal)
+        (void)fail(m, journal_forget(m->journal, m->cut_seq));
 }
 
 enum status memory_save_now(struct memory *m, const struct memory_save *save)
@@ -621,14 +594,13 @@ enum status memory_save_now(struct memory *m, const struct memory_save *save)
         return STATUS_AGAIN;
     char error[SNAPSHOT_ERROR_MAX];
     struct snapshot_head head = head_of(m, save);
-    begin_new_segment(m, save->frontier);
     m->saving_since_ms = loop_wall_ms(m->loop);
     m->changes_at_fork = keyspace_changes(m->keyspace);
     enum status status =
         snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
     if (status != STATUS_OK)
         log_warning("replica", "%s", error);
-    save_ended(m, status == STATUS_OK, save->cursor_lap);
+    save_ended(m, status == STATUS_OK);
     return status;
 }
 
@@ -680,15 +652,6 @@ enum status memory_stream_begin(struct memory *m, const struct memory_save *save
     return STATUS_OK;
 }
 
-enum status memory_begin_anew(struct memory *m, const struct memory_save *save)
-{
-    enum status status = fail(m, memory_save_now(m, save));
-    if (status != STATUS_OK || !m->journal)
-        return status;
-    m->cut_count = 0;
-    return fail(m, journal_forget(m->journal, journal_cut(m->journal)));
-}
-
 /* --- the passing of time -------------------------------------------------- */
 
 static void reap_child(struct memory *m)
@@ -697,27 +660,14 @@ static void reap_child(struct memory *m)
     if (m->child <= 0 || waitpid(m->child, &result, WNOHANG) != m->child)
         return;
     m->child = -1;
-    save_ended(m, WIFEXITED(result) && WEXITSTATUS(result) == 0, m->saving_cursor);
+    save_ended(m, WIFEXITED(result) && WEXITSTATUS(result) == 0);
 }
 
-/* The journal goes on to its next segment by itself; where it did, what came
- * before speaks of laps below now's frontier and a window. */
-static void watch_segments(struct memory *m, uint64_t frontier)
-{
-    struct journal_figures figures;
-    journal_get_figures(m->journal, &figures);
-    if (figures.segments > m->segments_seen)
-        add_cut(m, figures.written_seq + 1, frontier);
-    m->segments_seen = figures.segments;
-}
-
-void memory_cron(struct memory *m, uint64_t now_us, uint64_t frontier)
+void memory_cron(struct memory *m, uint64_t now_us)
 {
     reap_child(m);
-    if (!m->journal || m->error)
-        return;
-    journal_cron(m->journal, now_us);
-    watch_segments(m, frontier);
+    if (m->journal && !m->error)
+        journal_cron(m->journal, now_us);
 }
 
 enum status memory_close(struct memory *m)

@@ -13,11 +13,10 @@
  * Order of a pass: memory_record any number of times, memory_write before
  * anything is sent, memory_flushed later.
  *
- * When old journal may go.  A snapshot as of cursor C makes a record useless
- * once it speaks of laps below C's alone.  Records of a segment that ended when
- * the frontier was at lap F speak of laps below F + RABIA_WINDOW; so it goes
- * when a durable snapshot's cursor lies at or beyond that.  What is kept longer
- * serves peers that are behind. */
+ * A save begins a new segment, into which the caller puts again what an export
+ * does not hold (rabia_restate); when the snapshot is durable, everything before
+ * that segment goes.
+ */
 #ifndef REPLICA_MEMORY_H
 #define REPLICA_MEMORY_H
 
@@ -95,8 +94,10 @@ void memory_set_mode(struct memory *m, enum journal_mode mode);
 
 /* --- a pass --------------------------------------------------------------- */
 
+/* A new core begins to count its records from 1. */
+void memory_new_core(struct memory *m);
 void memory_record(struct memory *m, const struct rabia_record *record);
-/* Writes; asks for a flush if a record of this pass needs one.  A status other
+/* Writes; asks for a flush if a record of this pass needs one, in every mode.  A status other
  * than OK is final: nothing may be said any more. */
 enum status memory_write(struct memory *m) MUST_CHECK;
 /* True if more records are on disk than at the last call; *seq: up to which. */
@@ -110,23 +111,20 @@ bool memory_is_low(struct memory *m);
 
 struct memory_save {
     uint64_t position;
-    uint64_t cursor_lap;
     struct slice state; /* the core's export */
-    uint64_t frontier;  /* lap */
 };
-/* In a child process, as of now.  STATUS_AGAIN: one is under way. */
+/* The journal's next record begins a segment: what a snapshot of this moment
+ * does not hold is to be recorded again behind it, before the save. */
+void memory_begin_segment(struct memory *m);
+/* In a child process, as of now.  STATUS_AGAIN: a save is under way. */
 enum status memory_save_begin(struct memory *m, const struct memory_save *save) MUST_CHECK;
 /* Here and now, while everything waits. */
 enum status memory_save_now(struct memory *m, const struct memory_save *save) MUST_CHECK;
 bool memory_is_saving(const struct memory *m);
 /* A child that writes a snapshot into a socket, for a peer: the reading end. */
 enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child) MUST_CHECK;
-/* A new epoch begins: a snapshot, here and now, and nothing of the journal
- * before it. */
-enum status memory_begin_anew(struct memory *m, const struct memory_save *save) MUST_CHECK;
-
 /* About ten times a second. */
-void memory_cron(struct memory *m, uint64_t now_us, uint64_t frontier);
+void memory_cron(struct memory *m, uint64_t now_us);
 /* The journal is closed with its clean mark. */
 enum status memory_close(struct memory *m) MUST_CHECK;
 

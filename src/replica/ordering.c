@@ -180,8 +180,11 @@ struct rabia_event ordering_event(const struct replica *r, enum rabia_event_kind
 
 void ordering_honour(struct replica *r)
 {
-    for (size_t i = 0; i < r->out.record_count; i++)
+    for (size_t i = 0; i < r->out.record_count; i++) {
         memory_record(r->memory, &r->out.records[i]);
+        if (r->out.records[i].needs_flush)
+            r->newest_seq = r->out.records[i].seq;
+    }
     /* Replies may leave before the pass ends: what they rest on is written first. */
     bool is_written = r->out.record_count == 0 || r->out.decided_count == 0 ||
                       memory_write(r->memory) == STATUS_OK;
@@ -198,10 +201,25 @@ void ordering_honour(struct replica *r)
     rabia_out_clear(&r->out);
 }
 
+/* Before anything of their new life is heard. */
+static void forget_predecessors(struct replica *r)
+{
+    for (uint8_t i = 0; r->to_forget; i++) {
+        if (!(r->to_forget >> i & 1))
+            continue;
+        r->to_forget &= (uint16_t) ~(1u << i);
+        struct rabia_event event = ordering_event(r, RABIA_EVENT_FORGET);
+        event.peer = i;
+        rabia_step(r->order, &event, &r->out);
+        ordering_honour(r);
+    }
+}
+
 void ordering_step(struct replica *r, const struct rabia_event *event)
 {
     if (!ordering_may_step(r))
         return;
+    forget_predecessors(r);
     rabia_step(r->order, event, &r->out);
     ordering_honour(r);
 }

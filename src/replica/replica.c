@@ -27,6 +27,11 @@ bool replica_is_lone(const struct replica *r)
     return r->is_lone;
 }
 
+bool replica_is_loading(const struct replica *r)
+{
+    return r->is_loading;
+}
+
 /* --- life ----------------------------------------------------------------- */
 
 static char *text_of_members(const struct replica *r)
@@ -270,9 +275,10 @@ static enum status load_snapshot(struct replica *r, const char *path, struct sna
 static void on_replayed(void *context, const struct rabia_record *record)
 {
     struct replica *r = context;
-    if (!r->order)
+    if (!r->order || r->is_journal_damaged)
         return;
-    rabia_replay(r->order, record, &r->out);
+    if (!rabia_replay(r->order, record, &r->out))
+        r->is_journal_damaged = true;
     for (size_t i = 0; i < r->out.decided_count; i++) {
         const struct rabia_decided *decided = &r->out.decided[i];
         if (decided->batch && !decided->is_void)
@@ -283,15 +289,16 @@ static void on_replayed(void *context, const struct rabia_record *record)
         on_loading(r, r->loading_total, r->loading_total);
 }
 
-static void restore_order(struct replica *r, struct slice state)
+static bool restore_order(struct replica *r, struct slice state)
 {
     const struct memory_identity *identity = memory_identity(r->memory);
     if (identity->seed == 0)
-        return;
+        return true;
     r->order_options.cluster_seed = r->apply.seed = identity->seed;
     r->order = rabia_restore(&r->order_options, state, replica_now(r));
     r->order_seed = identity->seed;
     r->order_deadline_us = replica_now(r);
+    return r->order != NULL;
 }
 
 /* What this process may claim: with memory it goes on as what it was. */
@@ -318,10 +325,9 @@ static void make_claim(struct replica *r)
 
 static void speak(struct replica *r)
 {
-    struct rabia_event event = ordering_event(r, RABIA_EVENT_TICK);
-    rabia_speak(r->order, memory_may_lack_tail(r->memory), &r->out);
+    struct rabia_speak_options how = {.may_have_lost_tail = memory_may_lack_tail(r->memory)};
+    rabia_speak(r->order, &how, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
     ordering_honour(r);
-    ordering_step(r, &event);
     log_notice("replica", "restarted with memory at position %" PRIu64 ", lap %" PRIu64, r->apply.position,
                rabia_frontier(r->order));
 }
@@ -339,8 +345,15 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
         return status;
     if (!is_there && memory_identity(r->memory)->seed)
         keyspace_set_hash_secret(r->keyspace, memory_identity(r->memory)->hash_secret);
-    restore_order(r, is_there ? head.state : slice_make(NULL, 0));
+    if (!restore_order(r, is_there ? head.state : slice_make(NULL, 0))) {
+        snprintf(error, REPLICA_ERROR_MAX, "%s: its place in the order is malformed", memory_snapshot_path(r->memory));
+        return STATUS_MALFORMED;
+    }
     status = memory_replay(r->memory, on_replayed, r, error);
+    if (status == STATUS_OK && r->is_journal_damaged) {
+        snprintf(error, REPLICA_ERROR_MAX, "the journal contradicts itself or the snapshot: kvstore-check can tell more");
+        status = STATUS_MALFORMED;
+    }
     if (status != STATUS_OK)
         return status;
     make_claim(r);
@@ -434,25 +447,48 @@ bool replica_is_drained(const struct replica *r)
 
 /* --- snapshots ------------------------------------------------------------ */
 
-struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_MAX])
+struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_BYTES])
 {
     struct memory_save save = {.position = replica_position(r)};
-    if (r->order) {
+    if (r->order)
         save.state = slice_make(bytes, rabia_export(r->order, bytes));
-        save.cursor_lap = save.frontier = rabia_frontier(r->order);
-    }
     return save;
+}
+
+/* A save that ended may be what a rejoin or a transfer waits for. */
+static void watch_saves(struct replica *r)
+{
+    struct memory_figures figures;
+    memory_get_figures(r->memory, &figures);
+    if (figures.saves == r->saves_seen)
+        return;
+    r->saves_seen = figures.saves;
+    if (!r->is_lone && !r->wants_save)
+        forming_saved(r);
+}
+
+/* What the export does not hold goes into the segment that will be kept. */
+static void restate(struct replica *r)
+{
+    memory_begin_segment(r->memory);
+    if (!r->order)
+        return;
+    rabia_restate(r->order, &r->out);
+    for (size_t i = 0; i < r->out.record_count; i++)
+        memory_record(r->memory, &r->out.records[i]);
+    rabia_out_clear(&r->out);
 }
 
 enum status replica_save(struct replica *r, bool is_in_background)
 {
-    unsigned char bytes[RABIA_EXPORT_MAX];
-    struct memory_save save = replica_save_of_now(r, bytes);
-    if (r->is_loading || r->is_installing)
+    unsigned char bytes[RABIA_EXPORT_BYTES];
+    if (r->is_loading || r->is_installing || memory_is_saving(r->memory))
         return STATUS_AGAIN;
+    struct memory_save save = replica_save_of_now(r, bytes);
+    restate(r);
     enum status status = is_in_background ? memory_save_begin(r->memory, &save) : memory_save_now(r->memory, &save);
-    if (status == STATUS_OK && !is_in_background && !r->is_lone)
-        forming_saved(r);
+    if (status == STATUS_OK && !is_in_background)
+        watch_saves(r);
     return status;
 }
 
@@ -478,18 +514,6 @@ static void save_if_due(struct replica *r)
         return;
     if (replica_save(r, true) == STATUS_OK)
         r->wants_save = false;
-}
-
-/* A save that ended may be what a rejoin or a transfer waits for. */
-static void watch_saves(struct replica *r)
-{
-    struct memory_figures figures;
-    memory_get_figures(r->memory, &figures);
-    if (figures.saves == r->saves_seen)
-        return;
-    r->saves_seen = figures.saves;
-    if (!r->is_lone && !r->wants_save)
-        forming_saved(r);
 }
 
 /* --- quorum --------------------------------------------------------------- */
@@ -529,7 +553,13 @@ static void hear_flushes(struct replica *r)
 {
     bool has_risen;
     uint64_t seq;
-    if (memory_flushed(r->memory, &has_risen, &seq) != STATUS_OK || !has_risen || !r->order)
+    if (!memory_is_journaled(r->memory)) {
+        has_risen = r->told_seq < r->newest_seq;
+        seq = r->told_seq = r->newest_seq;
+    } else if (memory_flushed(r->memory, &has_risen, &seq) != STATUS_OK) {
+        return;
+    }
+    if (!has_risen || !r->order)
         return;
     struct rabia_event event = ordering_event(r, RABIA_EVENT_FLUSHED);
     event.flushed_seq = seq;
@@ -620,7 +650,7 @@ void replica_cron(struct replica *r)
         return;
     expire_idle(r);
     keyspace_reclaim(r->keyspace, RECLAIM_US);
-    memory_cron(r->memory, replica_now(r), r->order ? rabia_frontier(r->order) : 0);
+    memory_cron(r->memory, replica_now(r));
     watch_saves(r);
     save_if_due(r);
     if (!r->is_lone)

@@ -97,6 +97,7 @@ void replica_free(struct replica *r);
 
 /* No peers and no journal: the server runs commands where it parses them. */
 bool replica_is_lone(const struct replica *r);
+bool replica_is_loading(const struct replica *r);
 /* Changes that may come at run time. */
 void replica_set_timeouts(struct replica *r, uint64_t cluster_timeout_us);
 void replica_set_save_rules(struct replica *r, const struct replica_save_rule *rules, int count,
@@ -137,6 +138,8 @@ void replica_nudge(struct replica *r, uint64_t position);
 /* NULL while commands that need order are taken; else the error reply that
  * says why not ("CLUSTERDOWN ...", "DIVERGED ..."), valid until the next call. */
 const char *replica_refusal(struct replica *r);
+/* The same for what is answered from data that may be stale, or from none. */
+const char *replica_refusal_of_stale(struct replica *r);
 
 /* For the server's cron, about ten times a second: expiry of a lone or idle
  * store, reclaiming memory, noticing what became of peers. */

@@ -53,6 +53,7 @@ struct replica {
     bool must_save_to_end_rejoin; /* the core has rejoined; what it learnt must be durable first */
     bool wants_save;              /* a snapshot is due whatever the rules say */
     uint64_t saves_seen, records_replayed;
+    bool is_journal_damaged;
     const char *restore_path;
     uint64_t commands_begun; /* lone: the position */
     int64_t begun_wall_ms;   /* lone: logical time was brought to this */
@@ -75,6 +76,8 @@ struct replica {
     uint64_t superseded_by; /* an incarnation of ours that others know */
     struct rabia_out out;
     uint64_t order_deadline_us;
+    uint64_t newest_seq, told_seq; /* without a journal: records that need a flush have it at once */
+    uint16_t to_forget;            /* members whose successors the order must hear of, bit per index */
     struct proposer proposer;
     struct formation formation;
     struct divergence divergence;
@@ -122,7 +125,7 @@ static inline uint64_t own_incarnation(const struct replica *r)
 /* --- replica.c ------------------------------------------------------------- */
 
 /* What a snapshot of now holds; state lives in bytes. */
-struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_MAX]);
+struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_BYTES]);
 
 /* --- ordering.c ------------------------------------------------------------ */
 

@@ -97,7 +97,7 @@ const char *replica_refusal(struct replica *r)
     char wait[224];
     switch (status_of(r)) {
     case REPLICA_LONE: return NULL;
-    case REPLICA_LOADING: return "LOADING kvstore is loading the dataset in memory";
+    case REPLICA_LOADING: return "LOADING Redis is loading the dataset in memory";
     case REPLICA_DIVERGED:
         return "DIVERGED the data of this replica differs from what a quorum agrees on; it has stopped serving";
     case REPLICA_FAILED:
@@ -115,6 +115,12 @@ const char *replica_refusal(struct replica *r)
     status_describe_wait(r, wait, sizeof wait);
     snprintf(r->refusal, sizeof r->refusal, "CLUSTERDOWN %s", wait);
     return r->refusal;
+}
+
+const char *replica_refusal_of_stale(struct replica *r)
+{
+    enum replica_state state = status_of(r);
+    return state == REPLICA_LOADING || state == REPLICA_DIVERGED || r->is_installing ? replica_refusal(r) : NULL;
 }
 
 /* --- looking -------------------------------------------------------------- */

@@ -108,7 +108,7 @@ void transfer_asked(struct replica *r, uint8_t peer)
         return;
     end_sending(r, peer);
     int fd, child;
-    unsigned char bytes[RABIA_EXPORT_MAX];
+    unsigned char bytes[RABIA_EXPORT_BYTES];
     struct memory_save save = replica_save_of_now(r, bytes);
     if (memory_stream_begin(r->memory, &save, &fd, &child) != STATUS_OK) {
         log_warning("replica", "cannot start a process to send a snapshot");
@@ -186,8 +186,11 @@ static void install(struct replica *r)
 {
     const struct snapshot_head *head = snapshot_reader_head(r->receiving);
     proposer_abandon(&r->proposer);
-    bool is_installed = rabia_install(r->order, head->state, &r->out);
-    CHECK(is_installed);
+    if (!rabia_install(r->order, head->state, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
+        log_warning("replica", "the snapshot from member %u is not ahead of what is here", r->members[r->receiving_from].id);
+        ask(r);
+        return;
+    }
     r->apply.position = head->position;
     keyspace_advance(r->keyspace, head->logical_time_ms);
     divergence_init(&r->divergence, r->member_count, r->self);

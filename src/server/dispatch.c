@@ -188,9 +188,11 @@ static const char *refusal_of(const struct session *s, const struct command *row
         return ERROR_DEBUG_REFUSED;
     if ((row->flags & COMMAND_DENYOOM) && s->server->is_over_memory)
         return "OOM command not allowed when used memory > 'maxmemory'.";
-    if (row->route != ROUTE_LOCAL && !(s->is_readonly && row->route == ROUTE_READ))
-        return replica_refusal(s->server->replica);
-    return NULL;
+    struct replica *replica = s->server->replica;
+    if (row->route == ROUTE_LOCAL)
+        return replica_is_loading(replica) && !(row->flags & COMMAND_LOADING) ? replica_refusal(replica) : NULL;
+    bool is_stale_read = s->is_readonly && row->route == ROUTE_READ;
+    return is_stale_read ? replica_refusal_of_stale(replica) : replica_refusal(replica);
 }
 
 static bool must_pause(struct session *s, const struct command *row)
