@@ -99,7 +99,6 @@ void memory_pass_lanes(struct rabia *r)
     r->touched_end = lap_max(r->touched_end, r->frontier + (r->cursor_lane > 0));
     for (uint8_t lane = 0; lane < r->lane_count; lane++) {
         struct lane *l = &r->lanes[lane];
-        l->first_undecided = lap_max(l->first_undecided, r->frontier);
         while (l->first_undecided < window_end(r) && slot_is_decided(rabia_slot(r, l->first_undecided, lane)))
             l->first_undecided++;
     }
@@ -221,6 +220,7 @@ bool rabia_replay(struct rabia *r, const struct rabia_record *record, struct rab
     rabia_begin(r, r->now_us, 0, out);
     bool is_good = recall(r, record);
     rabia_order(r);
+    pace_pass_decided(r);
     r->out = NULL;
     return is_good;
 }
@@ -367,8 +367,11 @@ static void jump(struct rabia *r, const struct memory *memory)
     r->cursor_lane = memory->lane;
     r->base_place = cursor_place(r);
     r->nullable_from = lap_max(old_end, r->frontier);
-    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++)
-        r->lanes[lane].last_valid_lap = memory->last_valid_laps[lane];
+    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++) {
+        struct lane *l = &r->lanes[lane];
+        l->last_valid_lap = memory->last_valid_laps[lane];
+        l->first_undecided = lap_max(l->first_undecided, r->frontier);
+    }
     adopt_members(r, memory);
     members_settle(r);
     members_open(r);

@@ -11,6 +11,12 @@ struct rabia *probe_create(const struct rabia_options *options, uint64_t window)
     return rabia_create_with_window(options, 0, window);
 }
 
+struct rabia *probe_restore(const struct rabia_options *options, struct slice exported, uint64_t now_us,
+                            uint64_t window)
+{
+    return rabia_restore_with_window(options, exported, now_us, window);
+}
+
 static void clone_slot(struct slot *slot)
 {
     if (slot->batch)

@@ -1,5 +1,5 @@
-/* Openings for the explorer (tests/unit/consensus/test_explore.c); nothing
- * else may use them. */
+/* Openings for the explorer and the random lives (tests/unit/consensus:
+ * test_explore.c, test_lives.c); nothing else may use them. */
 #ifndef CONSENSUS_PROBE_H
 #define CONSENSUS_PROBE_H
 
@@ -8,6 +8,8 @@
 /* A machine with a window of window laps (a power of two) that can be cloned
  * cheaply. */
 struct rabia *probe_create(const struct rabia_options *options, uint64_t window);
+struct rabia *probe_restore(const struct rabia_options *options, struct slice exported, uint64_t now_us,
+                            uint64_t window);
 struct rabia *probe_clone(const struct rabia *r);
 
 /* What a replica knows about one slot, without padding or pointers: equal

@@ -69,7 +69,8 @@ static struct rabia *make(const struct rabia_options *options, const struct memo
 /* What is known where nothing has happened yet. */
 static struct memory blank_memory(const struct rabia_options *options)
 {
-    uint16_t mask = options->members ? options->members : (uint16_t)((1u << options->member_count) - 1);
+    uint16_t first = (uint16_t)((1u << options->member_count) - 1);
+    uint16_t mask = options->members != 0 ? options->members : first;
     struct memory memory = {.lap = options->first_lap,
                             .members = members_make(mask, options->first_lap),
                             .pending = members_make(0, RABIA_NO_LAP)};

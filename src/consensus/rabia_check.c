@@ -78,7 +78,8 @@ static void check_lane(const struct rabia *r, uint8_t lane)
         CHECK(lap >= l->first_undecided || slot_is_decided(slot));
         CHECK(lap != l->first_undecided || !slot_is_decided(slot));
         check_slot(r, slot, lane);
-        check_quiet(r, slot, lap, lane);
+        if (r->has_begun)
+            check_quiet(r, slot, lap, lane);
         if (lap >= r->touched_end && is_member_at(r, lane, lap))
             CHECK(is_blank(slot));
         if (!is_member_at(r, lane, lap))

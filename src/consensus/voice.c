@@ -229,7 +229,7 @@ void voice_hold(struct rabia *r, uint64_t lap, uint8_t lane, struct batch *batch
     if (slot->batch || slot_is_decided(slot))
         return;
     slot->batch = batch_hold(batch);
-    if (slot->said == SLOT_SAID_NULL)
+    if (slot->said == SLOT_SAID_NULL && lane != r->options.self)
         pace_forfeit_was_wrong(r, lane);
     if (!slot->is_known_batch && is_from_the_future(r, lane, batch))
         refuse(r, lap, lane);

@@ -427,6 +427,7 @@ void journal_get_figures(struct journal *j, struct journal_figures *figures)
         .appended_seq = j->appended_seq,
         .written_seq = j->written_seq,
         .flushed_seq = atomic_load(&j->flushed_seq),
+        .active_number = j->active->number,
         .spares = j->spare_count,
         .writes = j->writes,
         .flushes = j->flushes,

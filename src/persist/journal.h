@@ -152,7 +152,8 @@ enum status journal_read(struct journal *j, uint64_t from_seq, size_t max_bytes,
 
 struct journal_figures {
     uint64_t segments, bytes_on_disk, first_seq, appended_seq, written_seq, flushed_seq;
-    uint64_t spares; /* recycled files that wait for use */
+    uint64_t active_number; /* of the segment being written */
+    uint64_t spares;        /* recycled files that wait for use */
     uint64_t writes, flushes, flush_us_total, flush_us_max, flush_us_last;
     bool is_failed;
     int error; /* errno of the failure */

@@ -181,15 +181,26 @@ static enum status open_file(struct journal *j, struct journal_segment *segment,
     return status == STATUS_OK ? file_reserve(segment->fd, segment->capacity) : status;
 }
 
-static enum status write_zeros(struct journal_segment *segment, uint64_t to)
+static enum status write_zeros(int fd, uint64_t from, uint64_t to)
 {
     static const unsigned char zeros[JOURNAL_ZERO_STEP];
     enum status status = STATUS_OK;
-    while (segment->zeroed < to && status == STATUS_OK) {
-        size_t size = to - segment->zeroed < sizeof zeros ? (size_t)(to - segment->zeroed) : sizeof zeros;
-        status = file_write(segment->fd, zeros, size, segment->zeroed);
-        segment->zeroed += status == STATUS_OK ? size : 0;
+    while (from < to && status == STATUS_OK) {
+        size_t size = to - from < sizeof zeros ? (size_t)(to - from) : sizeof zeros;
+        status = file_write(fd, zeros, size, from);
+        from += size;
     }
+    return status;
+}
+
+/* What a first segment gets at once; the rest of it stays as it was reserved. */
+static enum status zero_first(struct journal_segment *segment)
+{
+    uint64_t to = segment->capacity < JOURNAL_ZERO_FIRST ? segment->capacity : JOURNAL_ZERO_FIRST;
+    if (segment->zeroed >= to)
+        return STATUS_OK;
+    enum status status = write_zeros(segment->fd, segment->zeroed, to);
+    segment->zeroed = to;
     return status;
 }
 
@@ -246,7 +257,7 @@ enum status journal_segment_make(struct journal *j, uint64_t number, uint64_t fi
     struct paths *paths = mem_alloc(sizeof *paths);
     enum status status = open_file(j, made, paths);
     if (status == STATUS_OK && first_seq != 0)
-        status = write_zeros(made, made->capacity < JOURNAL_ZERO_FIRST ? made->capacity : JOURNAL_ZERO_FIRST);
+        status = zero_first(made);
     if (status == STATUS_OK)
         status = write_head(j, made);
     if (status == STATUS_OK)
@@ -298,11 +309,11 @@ static bool needs_zeros(const struct journal *j)
 static void zero_next(struct journal *j)
 {
     struct journal_segment *next = j->next;
-    uint64_t to = next->zeroed + JOURNAL_ZERO_STEP < next->capacity ? next->zeroed + JOURNAL_ZERO_STEP
-                                                                     : next->capacity;
+    uint64_t from = next->zeroed, to = from + JOURNAL_ZERO_STEP;
+    to = to < next->capacity ? to : next->capacity;
     next->is_being_zeroed = true;
     pthread_mutex_unlock(&j->lock);
-    enum status status = write_zeros(next, to);
+    enum status status = write_zeros(next->fd, from, to);
     if (status == STATUS_OK)
         status = file_flush(next->fd);
     int error = errno;
@@ -310,6 +321,7 @@ static void zero_next(struct journal *j)
         remove_unused(j, next->number);
     pthread_mutex_lock(&j->lock);
     next->is_being_zeroed = false;
+    next->zeroed = to;
     if (status != STATUS_OK) {
         j->room_error = error;
         j->next = NULL;

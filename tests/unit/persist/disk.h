@@ -65,11 +65,13 @@ static struct disk {
     long calls, fail_at, fail_until; /* the calls numbered so fail; 0: none */
     int fail_errno;
     unsigned fail_calls; /* bits of enum disk_call */
-    long failed;
+    long failed, flushes;
+    bool is_held; /* flushes do not return, though their work is done */
+    pthread_cond_t wake;
     bool is_short; /* writes take less than asked */
     uint64_t bytes_max; /* of all files: ENOSPC beyond; 0: no limit */
     struct random random;
-} disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static void disk_bytes_resize(struct disk_bytes *b, size_t size)
 {
@@ -284,6 +286,10 @@ static int disk_fdatasync(int fd)
     } else {
         disk_save(f);
     }
+    disk.flushes++;
+    pthread_cond_broadcast(&disk.wake);
+    while (disk.is_held)
+        pthread_cond_wait(&disk.wake, &disk.lock);
     pthread_mutex_unlock(&disk.lock);
     return result;
 }
@@ -416,7 +422,7 @@ static void disk_format(uint64_t seed)
         free(disk.files[i]->dirty);
         free(disk.files[i]);
     }
-    disk = (struct disk){.lock = PTHREAD_MUTEX_INITIALIZER, .fail_calls = ~(1u << DISK_READ)};
+    disk = (struct disk){.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fail_calls = ~(1u << DISK_READ)};
     random_init(&disk.random, seed);
     file_set_ops(&disk_ops);
 }
@@ -428,6 +434,24 @@ static inline void disk_fail(long at, long count, int error)
     disk.fail_at = at;
     disk.fail_until = at + count - 1;
     disk.fail_errno = error;
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static inline void disk_hold(bool is_held)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.is_held = is_held;
+    disk.flushes = 0;
+    pthread_cond_broadcast(&disk.wake);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+/* Until a held flush has done its work. */
+static inline void disk_await_flush(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    while (disk.flushes == 0)
+        pthread_cond_wait(&disk.wake, &disk.lock);
     pthread_mutex_unlock(&disk.lock);
 }
 

@@ -293,6 +293,34 @@ static void every_second(void **state)
     kill_it();
 }
 
+/* A flush vouches for what was written before it began, not before it ended. */
+static void a_write_during_a_flush_waits_for_the_next(void **state)
+{
+    (void)state;
+    start(18);
+    struct journal_figures figures;
+    do /* the preparer has flushed all it will: the file of the next segment */
+        journal_get_figures(world.j, &figures);
+    while (figures.bytes_on_disk < 2 * SEGMENT);
+    uint64_t first = append(1, 100, 1), flushed;
+    write_now();
+    disk_hold(true);
+    journal_flush(world.j);
+    disk_await_flush();
+    uint64_t second = append(2, 1000, 1);
+    write_now();
+    disk_hold(false);
+    do
+        assert_int_equal(journal_flushed_seq(world.j, &flushed), STATUS_OK);
+    while (flushed < first);
+    assert_int_equal(flushed, first);
+    journal_flush(world.j);
+    do
+        assert_int_equal(journal_flushed_seq(world.j, &flushed), STATUS_OK);
+    while (flushed < second);
+    kill_it();
+}
+
 /* --- reading back ----------------------------------------------------------------- */
 
 static void windows_of_records(void **state)
@@ -545,6 +573,61 @@ static void a_lost_segment_is_damage(void **state)
     free_image(&image);
 }
 
+/* A segment made at an opening was on disk, start mark and all, before anything relied
+ * on it: its header is the witness when nothing else is. */
+static void a_lost_opening_is_damage(void **state)
+{
+    (void)state;
+    start(19);
+    append(1, 100, 1);
+    flush_now();
+    kill_it();
+    open_it();
+    struct journal_figures figures;
+    journal_get_figures(world.j, &figures);
+    char name[JOURNAL_NAME_MAX];
+    journal_segment_name(figures.active_number, name);
+    kill_it();
+    struct disk_bytes *file = disk_get(name);
+    assert_non_null(file);
+    file->bytes[JOURNAL_HEADER_BYTES + 20] ^= 1;
+    assert_int_equal(try_open(), STATUS_MALFORMED);
+    assert_non_null(strstr(world.error, name));
+    assert_non_null(strstr(world.error, "offset 4096"));
+}
+
+static uint64_t nonce_in(const struct disk_file *file)
+{
+    struct journal_header header = {0};
+    uint32_t version;
+    if (file->now.size >= JOURNAL_HEADER_BYTES)
+        (void)journal_header_decode(file->now.bytes, &header, &version);
+    return header.nonce;
+}
+
+static void every_use_of_a_file_has_its_nonce(void **state)
+{
+    (void)state;
+    start(20);
+    uint64_t seen[64] = {0};
+    for (int turn = 0; turn < 20; turn++) {
+        append(1, 9000, 1);
+        assert_int_equal(journal_forget(world.j, journal_cut(world.j)), STATUS_OK);
+        char name[JOURNAL_NAME_MAX];
+        struct journal_figures figures;
+        journal_get_figures(world.j, &figures);
+        journal_segment_name(figures.active_number, name);
+        pthread_mutex_lock(&disk.lock);
+        int found = disk_find(&disk.now, name);
+        seen[turn] = found >= 0 ? nonce_in(disk.files[disk.now.items[found].file]) : 0;
+        pthread_mutex_unlock(&disk.lock);
+        assert_true(seen[turn] != 0);
+        for (int i = 0; i < turn; i++)
+            assert_true(seen[i] != seen[turn]);
+    }
+    kill_it();
+}
+
 static void recycled_segments_resurrect_nothing(void **state)
 {
     (void)state;
@@ -635,12 +718,14 @@ static void an_operator_cuts(void **state)
 static uint64_t work_until_error(int turns, uint64_t *written)
 {
     uint64_t flushed = 0;
+    bool is_data_lost = false;
     enum status status = STATUS_OK;
     for (int i = 0; i < turns && status == STATUS_OK; i++) {
         append((uint32_t)i, 700, 1);
         status = journal_write(world.j);
         if (status == STATUS_OK && i % 3 == 0)
             status = journal_flush_now(world.j);
+        is_data_lost = status != STATUS_OK;
         if (status == STATUS_OK && i % 31 == 30)
             status = journal_forget(world.j, journal_cut(world.j));
         uint64_t seq;
@@ -650,6 +735,8 @@ static uint64_t work_until_error(int turns, uint64_t *written)
     struct journal_figures figures;
     journal_get_figures(world.j, &figures);
     *written = figures.written_seq;
+    if (is_data_lost)
+        assert_true(figures.is_failed);
     if (figures.is_failed) {
         uint64_t seq;
         append(1, 10, 1);
@@ -897,11 +984,14 @@ int main(void)
         cmocka_unit_test(a_huge_record_has_a_segment_of_its_own),
         cmocka_unit_test(a_mode_is_in_force_when_it_is_on_disk),
         cmocka_unit_test(every_second),
+        cmocka_unit_test(a_write_during_a_flush_waits_for_the_next),
         cmocka_unit_test(windows_of_records),
         cmocka_unit_test(every_prefix_recovers_a_prefix),
         cmocka_unit_test(every_flipped_bit_is_damage),
         cmocka_unit_test(disorder_within_a_write_is_a_torn_tail),
         cmocka_unit_test(a_lost_segment_is_damage),
+        cmocka_unit_test(a_lost_opening_is_damage),
+        cmocka_unit_test(every_use_of_a_file_has_its_nonce),
         cmocka_unit_test(recycled_segments_resurrect_nothing),
         cmocka_unit_test(an_operator_cuts),
         cmocka_unit_test(errors_at_every_call),
