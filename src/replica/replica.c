@@ -644,6 +644,21 @@ static void expire_idle(struct replica *r)
     }
 }
 
+bool replica_is_disk_low(const struct replica *r)
+{
+    return r->is_disk_low;
+}
+
+static void watch_disk(struct replica *r)
+{
+    bool is_low = memory_is_low(r->memory);
+    if (is_low && !r->is_disk_low)
+        log_warning("replica", "the disk has no room for the journal's next segment: writes are refused until it has");
+    else if (!is_low && r->is_disk_low)
+        log_notice("replica", "the disk has room again: writes are taken");
+    r->is_disk_low = is_low;
+}
+
 void replica_cron(struct replica *r)
 {
     if (r->is_loading)
@@ -651,6 +666,7 @@ void replica_cron(struct replica *r)
     expire_idle(r);
     keyspace_reclaim(r->keyspace, RECLAIM_US);
     memory_cron(r->memory, replica_now(r));
+    watch_disk(r);
     watch_saves(r);
     save_if_due(r);
     if (!r->is_lone)

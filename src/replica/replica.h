@@ -138,6 +138,9 @@ void replica_nudge(struct replica *r, uint64_t position);
 /* NULL while commands that need order are taken; else the error reply that
  * says why not ("CLUSTERDOWN ...", "DIVERGED ..."), valid until the next call. */
 const char *replica_refusal(struct replica *r);
+/* The journal's next segment cannot be had: what must still be said has room,
+ * new writes have not.  As of the last cron. */
+bool replica_is_disk_low(const struct replica *r);
 /* The same for what is answered from data that may be stale, or from none. */
 const char *replica_refusal_of_stale(struct replica *r);
 

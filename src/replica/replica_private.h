@@ -48,7 +48,7 @@ struct replica {
     struct apply apply;
     struct replica_clients clients;
     bool is_lone; /* no peers, no journal: commands run where they are parsed */
-    bool is_loading, is_diverged, is_installing;
+    bool is_loading, is_diverged, is_installing, is_disk_low;
     bool is_order_rejoining;
     bool must_save_to_end_rejoin; /* the core has rejoined; what it learnt must be durable first */
     bool wants_save;              /* a snapshot is due whatever the rules say */

@@ -191,6 +191,8 @@ static const char *refusal_of(const struct session *s, const struct command *row
     struct replica *replica = s->server->replica;
     if (row->route == ROUTE_LOCAL)
         return replica_is_loading(replica) && !(row->flags & COMMAND_LOADING) ? replica_refusal(replica) : NULL;
+    if (row->route == ROUTE_WRITE && replica_is_disk_low(replica))
+        return "MISCONF the disk of this replica has no room for its journal: writes are refused, reads go on";
     bool is_stale_read = s->is_readonly && row->route == ROUTE_READ;
     return is_stale_read ? replica_refusal_of_stale(replica) : replica_refusal(replica);
 }
