@@ -135,6 +135,9 @@ static void begin_epoch(struct replica *r)
     if (is_new)
         log_notice("replica", "all %u members are there: the cluster is formed, this is member %u", r->member_count,
                    r->members[r->self].id);
+    else if (r->formation.base_epoch == 0)
+        log_notice("replica", "the cluster is formed with the restored data of member %u, position %" PRIu64,
+                   r->members[r->formation.base].id, r->formation.future_position);
     else
         log_warning("replica",
                     "recovered in epoch %" PRIu64 " with the data of member %u, position %" PRIu64

@@ -549,10 +549,11 @@ static pid_t timed_fork(struct memory *m)
     return child;
 }
 
+/* Without room for another segment the full ones before this one can still go. */
 void memory_begin_segment(struct memory *m)
 {
-    if (m->journal)
-        m->cut_seq = journal_cut(m->journal);
+    if (m->journal && !m->error)
+        m->cut_seq = journal_is_low(m->journal) ? journal_written_seq(m->journal) + 1 : journal_cut(m->journal);
 }
 
 enum status memory_save_begin(struct memory *m, const struct memory_save *save)
