@@ -227,6 +227,8 @@ void ordering_step(struct replica *r, const struct rabia_event *event)
 void ordering_propose(struct replica *r)
 {
     struct batch *batch;
+    if (r->is_disk_low)
+        return;
     while (ordering_may_step(r) && r->formation.own.stage == FORMATION_FORMED && rabia_can_propose(r->order) &&
            (batch = proposer_take(&r->proposer, ordering_clock_ms(r), replica_now(r))) != NULL) {
         struct rabia_event event = ordering_event(r, RABIA_EVENT_PROPOSE);

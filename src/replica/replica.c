@@ -494,9 +494,9 @@ enum status replica_save(struct replica *r, bool is_in_background)
 
 static bool is_save_due(struct replica *r, const struct memory_figures *figures)
 {
-    if (r->wants_save)
-        return true;
     uint64_t changes = keyspace_changes(r->keyspace) - figures->changes_at_last_save;
+    if (r->wants_save || (r->is_disk_low && changes > 0))
+        return true;
     int64_t age_s = loop_wall_ms(r->loop) / 1000 - figures->last_save_wall_s;
     for (int i = 0; i < r->save_rule_count; i++)
         if (changes >= r->save_rules[i].changes && age_s >= r->save_rules[i].seconds)
@@ -583,10 +583,21 @@ static uint64_t order_pass_end(struct replica *r, uint64_t now)
     return earlier_of(next, r->order_deadline_us);
 }
 
+static void watch_disk(struct replica *r)
+{
+    bool is_low = memory_is_low(r->memory);
+    if (is_low && !r->is_disk_low)
+        log_warning("replica", "the disk has no room for the journal's next segment: writes are refused until it has");
+    else if (!is_low && r->is_disk_low)
+        log_notice("replica", "the disk has room again: writes are taken");
+    r->is_disk_low = is_low;
+}
+
 /* What is said is remembered first; what cannot be remembered is not said. */
 static void flush_links(struct replica *r)
 {
     bool is_remembered = memory_write(r->memory) == STATUS_OK;
+    watch_disk(r);
     for (int i = 0; i < r->member_count; i++) {
         if (i == r->self)
             continue;
@@ -649,16 +660,6 @@ bool replica_is_disk_low(const struct replica *r)
     return r->is_disk_low;
 }
 
-static void watch_disk(struct replica *r)
-{
-    bool is_low = memory_is_low(r->memory);
-    if (is_low && !r->is_disk_low)
-        log_warning("replica", "the disk has no room for the journal's next segment: writes are refused until it has");
-    else if (!is_low && r->is_disk_low)
-        log_notice("replica", "the disk has room again: writes are taken");
-    r->is_disk_low = is_low;
-}
-
 void replica_cron(struct replica *r)
 {
     if (r->is_loading)
@@ -666,7 +667,6 @@ void replica_cron(struct replica *r)
     expire_idle(r);
     keyspace_reclaim(r->keyspace, RECLAIM_US);
     memory_cron(r->memory, replica_now(r));
-    watch_disk(r);
     watch_saves(r);
     save_if_due(r);
     if (!r->is_lone)

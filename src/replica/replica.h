@@ -139,7 +139,7 @@ void replica_nudge(struct replica *r, uint64_t position);
  * says why not ("CLUSTERDOWN ...", "DIVERGED ..."), valid until the next call. */
 const char *replica_refusal(struct replica *r);
 /* The journal's next segment cannot be had: what must still be said has room,
- * new writes have not.  As of the last cron. */
+ * new writes have not. */
 bool replica_is_disk_low(const struct replica *r);
 /* The same for what is answered from data that may be stale, or from none. */
 const char *replica_refusal_of_stale(struct replica *r);
