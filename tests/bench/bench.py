@@ -4,7 +4,9 @@
     tests/bench/bench.py [--quick | --smoke] [--pairs N] [--seconds S] [--only NAME,...]
 
 Settings: kvstore alone, kvstore with three replicas (clients spread over all),
-redis alone, redis with two replicas, and the same with WAIT 1 after each SET.
+redis alone, redis with two replicas, and the same with WAIT 1 after each SET, all
+without a journal; with --disk the same with one, flushed every second or before
+each answer, and three members of etcd 3.4 through its JSON gateway.
 SET and GET of 64-byte values under a million random keys by 50 clients, with
 pipelines of 1, 16 and 128.  Settings take turns within every round, so that
 what the machine does meanwhile meets all of them; figures are medians over
@@ -17,10 +19,13 @@ few seconds that all this works.  JSON goes to build/bench/.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -29,7 +34,11 @@ import servers  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 # Ours against theirs, as ratios are printed.
-COMPARED = [("kvstore-1", "redis-1"), ("kvstore-3", "redis-3"), ("kvstore-3", "redis-3-wait")]
+COMPARED = [("kvstore-1", "redis-1"), ("kvstore-3", "redis-3"), ("kvstore-3", "redis-3-wait"),
+            ("kvstore-1-everysec", "redis-1-everysec"), ("kvstore-1-always", "redis-1-always"),
+            ("kvstore-3-everysec", "redis-3-everysec"), ("kvstore-3-always", "etcd-3")]
+IN_MEMORY = "kvstore-1,kvstore-3,redis-1,redis-3,redis-3-wait"
+ON_DISK = "kvstore-1-everysec,redis-1-everysec,kvstore-1-always,redis-1-always,kvstore-3-everysec,redis-3-everysec,kvstore-3-always,etcd-3"
 
 
 class Setting:
@@ -60,28 +69,71 @@ def redis(options=()):
     return servers.Server(servers.ORACLE, servers.free_ports(1)[0], ["--save", "", "--repl-diskless-sync-delay", "0", *options])
 
 
-def redis_with_replicas(name, set_kind):
-    primary = redis().start()
-    replicas = [redis(["--replicaof", "127.0.0.1 %d" % primary.port]).start() for _ in range(2)]
+def redis_with_replicas(name, set_kind, options=()):
+    primary = redis(options).start()
+    replicas = [redis(["--replicaof", "127.0.0.1 %d" % primary.port, *options]).start() for _ in range(2)]
     servers.wait_for(lambda: servers.info_fields(primary.ask("INFO", "replication")).get("connected_slaves") == "2"
                      and primary.ask("WAIT", "2", "100") == 2, "two replicas of redis")
     return Setting(name, [primary, *replicas], [primary.port], set_kind)
 
 
+class Etcd:
+    """A member of a cluster of three etcd servers, as far as Setting needs it."""
+
+    def __init__(self, number, ports, peer_ports):
+        self.port, self.directory = ports[number], tempfile.mkdtemp(prefix="kvstore-bench-etcd-")
+        peers = ",".join("m%d=http://127.0.0.1:%d" % (i, port) for i, port in enumerate(peer_ports))
+        client, peer = "http://127.0.0.1:%d" % self.port, "http://127.0.0.1:%d" % peer_ports[number]
+        self.process = subprocess.Popen(
+            ["etcd", "--name", "m%d" % number, "--data-dir", self.directory, "--listen-client-urls", client,
+             "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+             "--initial-cluster", peers, "--initial-cluster-state", "new", "--log-level", "error"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def is_healthy(self):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d/health" % self.port, timeout=1) as answer:
+                return b"true" in answer.read()
+        except OSError:
+            return False
+
+    def resident_bytes(self):
+        with open("/proc/%d/statm" % self.process.pid) as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def etcd(name):
+    ports = servers.free_ports(6)
+    members = [Etcd(number, ports[:3], ports[3:]) for number in range(3)]
+    servers.wait_for(lambda: all(member.is_healthy() for member in members), "three members of etcd")
+    return Setting(name, members, ports[:3], "etcdput")
+
+
 def start(name, binary, options):
-    if name == "redis-1":
-        server = redis().start()
+    """name: who, how many, and how the journal is flushed, "" for none."""
+    who, count, mode = (name.split("-") + [""])[:3]
+    if who == "etcd":
+        return etcd(name)
+    if who == "redis":
+        wanted = ["--appendonly", "yes", "--appendfsync", mode] if mode in ("everysec", "always") else []
+        if count == "3":
+            return redis_with_replicas(name, "setwait" if mode == "wait" else "set", wanted)
+        server = redis(wanted).start()
         return Setting(name, [server], [server.port])
-    if name == "redis-3":
-        return redis_with_replicas(name, "set")
-    if name == "redis-3-wait":
-        return redis_with_replicas(name, "setwait")
     os.environ["KVSTORE_SERVER"] = binary
-    if name == "kvstore-1":
-        server = servers.Server(servers.binary_path(), servers.free_ports(1)[0], options)
+    wanted = ["--save", "", "--appendonly", "yes" if mode else "no", *(["--appendfsync", mode] if mode else []), *options]
+    if count == "1":
+        server = servers.Server(servers.binary_path(), servers.free_ports(1)[0], wanted)
         server.start()
         return Setting(name, [server], [server.port])
-    cluster = servers.Cluster(3, options).start()
+    cluster = servers.Cluster(int(count), wanted).start()
     return Setting(name, list(cluster), [server.port for server in cluster])
 
 
@@ -148,12 +200,15 @@ def main():
     parser.add_argument("--bytes", type=int, default=64)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--pipelines", default="1,16,128")
-    parser.add_argument("--only", default="kvstore-1,kvstore-3,redis-1,redis-3,redis-3-wait", help="settings")
+    parser.add_argument("--only", default=IN_MEMORY, help="settings")
+    parser.add_argument("--disk", action="store_true", help="the settings that keep a journal instead, etcd among them")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.5 s")
     parser.add_argument("--smoke", action="store_true", help="does it work; figures mean nothing")
     parser.add_argument("--out", default="build/bench", help="where the JSON goes")
     parser.add_argument("option", nargs="*", help="after --: options of our servers")
     arguments = parser.parse_args()
+    if arguments.disk:
+        arguments.only = ON_DISK
     if arguments.quick:
         arguments.pairs, arguments.seconds = 2, 0.5
     if arguments.smoke:
@@ -168,7 +223,8 @@ def main():
         memory = {}
         for setting in settings:
             before = setting.resident()
-            load(arguments, setting, "fill", 64, 0, 1)
+            if setting.set_kind != "etcdput":
+                load(arguments, setting, "fill", 64, 0, 1)
             memory[setting.name] = {"keys": arguments.keys, "bytes_per_key": (setting.resident() - before) / arguments.keys}
         for number in range(arguments.pairs):
             for depth in map(int, arguments.pipelines.split(",")):
@@ -176,7 +232,7 @@ def main():
                     # Every round starts with another setting.
                     turn = number % len(settings)
                     for setting in settings[turn:] + settings[:turn]:
-                        if kind == "GET" and setting.set_kind == "setwait":
+                        if kind == "GET" and setting.set_kind != "set" or setting.set_kind == "etcdput" and depth > 1:
                             continue
                         chosen = setting.set_kind if kind == "SET" else "get"
                         result = load(arguments, setting, chosen, depth, arguments.seconds, number * 100 + depth)

@@ -1,6 +1,6 @@
 /* A load generator for RESP servers, frugal with CPU.
  *
- *   load -p PORT[,PORT...] [-h HOST] [-t set|get|setwait|fill] [-c 50] [-P 1]
+ *   load -p PORT[,PORT...] [-h HOST] [-t set|get|setwait|etcdput|fill] [-c 50] [-P 1]
  *        [-d 64] [-r 1000000] [-s SEED] [-S SECONDS]
  *
  * One thread, one epoll.  Each of the -c connections (spread over the ports in
@@ -8,7 +8,8 @@
  * reads all replies, writes the next.  Keys are key:<12 digits>, drawn by each
  * connection from its own seed, so that no two send the same sequence.
  * setwait sends WAIT 1 0 after every SET and counts the two as one operation.
- * fill sets every key once, in order, and stops.
+ * etcdput is a put through the JSON gateway of etcd 3.4, one at a time per
+ * connection.  fill sets every key once, in order, and stops.
  *
  * The command text is written once per connection; for each batch only the
  * digits change.  Latency is that of a batch, from before its write until its
@@ -33,7 +34,7 @@
 #include <unistd.h>
 
 enum { PORTS_MAX = 16, KEY_DIGITS = 12, INPUT_BYTES = 1 << 16, BUCKETS = 1 << 20 };
-enum kind { KIND_SET, KIND_GET, KIND_SET_WAIT, KIND_FILL };
+enum kind { KIND_SET, KIND_GET, KIND_SET_WAIT, KIND_ETCD_PUT, KIND_FILL };
 
 struct options {
     const char *host;
@@ -54,6 +55,7 @@ struct client {
     size_t digits_at, stride; /* of the first key in text; from one key to the next */
     int replies_left;
     size_t skip; /* bytes of the current bulk reply still to come */
+    size_t body_bytes; /* of the HTTP answer under way */
     char *line;  /* an unfinished reply line */
     size_t line_bytes;
     uint64_t began_ns;
@@ -104,10 +106,37 @@ static void put_digits(char *at, uint64_t number)
         at[i] = (char)('0' + number % 10);
 }
 
+/* The gateway wants base64; twelve digits are the base64 of nine bytes. */
+static void client_write_etcd_text(struct client *c, size_t value_bytes)
+{
+    char value[4096], body[8192], digits[] = "000000000000";
+    size_t encoded = value_bytes / 3 * 4;
+    if (encoded >= sizeof value)
+        fail("value too long for etcdput");
+    for (size_t i = 0; i < encoded; i++)
+        value[i] = (char)('a' + mix(i) % 26);
+    value[encoded] = '\0';
+    int body_size = snprintf(body, sizeof body, "{\"key\":\"%s\",\"value\":\"%s\"}", digits, value);
+    size_t room = (size_t)body_size + 256;
+    c->text = malloc(room);
+    if (!c->text)
+        fail("memory");
+    int size = snprintf(c->text, room,
+                        "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %d\r\n\r\n%s",
+                        body_size, body);
+    c->text_bytes = c->stride = (size_t)size;
+    c->digits_at = (size_t)(strstr(c->text, digits) - c->text);
+}
+
 /* Writes the batch's text with zeros for digits. */
 static void client_write_text(struct run *run, struct client *c)
 {
     const struct options *o = &run->options;
+    if (o->kind == KIND_ETCD_PUT) {
+        client_write_etcd_text(c, o->value_bytes);
+        return;
+    }
     size_t room = ((size_t)o->depth) * (o->value_bytes + 160);
     char *value = malloc(o->value_bytes + 1);
     c->text = malloc(room);
@@ -206,6 +235,20 @@ static void count_latency(struct run *run, uint64_t ns)
     run->batches++;
 }
 
+/* A line of an HTTP answer's head; the empty one ends it. */
+static void client_http_line(struct run *run, struct client *c, const char *line, size_t size)
+{
+    static const char status[] = "HTTP/1.1 ", length[] = "Content-Length: ";
+    if (size >= sizeof status + 2 && memcmp(line, status, sizeof status - 1) == 0)
+        run->errors += memcmp(line + sizeof status - 1, "200", 3) != 0;
+    else if (size >= sizeof length && memcmp(line, length, sizeof length - 1) == 0)
+        c->body_bytes = strtoul(line + sizeof length - 1, NULL, 10);
+    if (size == 0) {
+        c->skip = c->body_bytes;
+        c->replies_left--;
+    }
+}
+
 /* One complete reply line, without CR LF. */
 static void client_line(struct run *run, struct client *c, const char *line, size_t size)
 {
@@ -250,7 +293,10 @@ static void client_take(struct run *run, struct client *c, const char *at, size_
             c->line[c->line_bytes] = '\0';
             size_t length = c->line_bytes >= 2 ? c->line_bytes - 2 : 0;
             c->line_bytes = 0;
-            client_line(run, c, c->line, length);
+            if (run->options.kind == KIND_ETCD_PUT)
+                client_http_line(run, c, c->line, length);
+            else
+                client_line(run, c, c->line, length);
         }
     }
 }
@@ -323,7 +369,7 @@ static void print_result(const struct run *run, double seconds)
 
 _Noreturn static void usage(void)
 {
-    fprintf(stderr, "usage: load -p PORT[,PORT...] [-h HOST] [-t set|get|setwait|fill] [-c CLIENTS] [-P DEPTH]\n"
+    fprintf(stderr, "usage: load -p PORT[,PORT...] [-h HOST] [-t set|get|setwait|etcdput|fill] [-c CLIENTS] [-P DEPTH]\n"
                     "            [-d VALUE_BYTES] [-r KEYS] [-s SEED] [-S SECONDS]\n");
     exit(2);
 }
@@ -342,7 +388,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
     *o = (struct options){.host = "127.0.0.1", .clients = 50, .depth = 1, .value_bytes = 64, .keys = 1000000,
                           .seed = 1, .seconds = 2};
-    static const char *const kinds[] = {"set", "get", "setwait", "fill"};
+    static const char *const kinds[] = {"set", "get", "setwait", "etcdput", "fill"};
     for (int option; (option = getopt(argc, argv, "p:h:t:c:P:d:r:s:S:")) != -1;) {
         switch (option) {
         case 'p': parse_ports(o, optarg); break;
@@ -362,6 +408,8 @@ static void parse_options(struct options *o, int argc, char **argv)
         default: usage();
         }
     }
+    if (o->kind == KIND_ETCD_PUT && o->depth != 1)
+        usage();
     if (!o->port_count || o->clients < 1 || o->clients > 10000 || o->depth < 1 || o->depth > 100000 || !o->keys)
         usage();
 }
