@@ -274,6 +274,16 @@ void rabia_restate(struct rabia *r, struct rabia_out *out);
  * an index is the caller's business; a lane is never given to another. */
 uint64_t rabia_change_members(struct rabia *r, uint64_t lap, uint16_t mask);
 
+/* Who counts: the list in force at the frontier, and the one to come (0: none), a bit per index,
+ * each from which lap on. */
+struct rabia_lists {
+    uint16_t members, pending;
+    uint64_t members_from, pending_from;
+};
+struct rabia_lists rabia_lists(const struct rabia *r);
+/* What a peer last announced as its frontier. */
+uint64_t rabia_frontier_of(const struct rabia *r, uint8_t peer);
+
 /* --- steps ------------------------------------------------------------------ */
 
 /* One event in, one out.  out must be initialised and clear. */

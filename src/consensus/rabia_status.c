@@ -46,3 +46,14 @@ void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_statu
     for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++)
         lane_status(r, lane, now_us, &status->lanes[lane]);
 }
+
+struct rabia_lists rabia_lists(const struct rabia *r)
+{
+    return (struct rabia_lists){r->members.mask, r->pending.mask, r->members.from, r->pending.from};
+}
+
+uint64_t rabia_frontier_of(const struct rabia *r, uint8_t peer)
+{
+    CHECK(peer < RABIA_MEMBERS_MAX);
+    return r->lanes[peer].frontier_lap;
+}

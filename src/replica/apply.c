@@ -70,10 +70,14 @@ static void complete_calls(struct apply *a, struct run *run)
 
 static void run_one(struct apply *a, struct call *call, const struct proposer_op *op, uint64_t hash)
 {
-    if (op->client)
+    bool is_answered = op->client && op->client != a->silent;
+    if (is_answered)
         call->reply = a->clients.begin(op->client, call->command);
-    command_run_hinted(call, hash);
-    if (op->client)
+    if (a->roster && (call->command->flags & COMMAND_ROSTER))
+        a->roster(a->roster_context, call, a->position / 16);
+    else
+        command_run_hinted(call, hash);
+    if (is_answered)
         a->clients.end(op->client, call->command, a->position);
 }
 

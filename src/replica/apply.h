@@ -20,6 +20,10 @@ enum {
     APPLY_EXPIRE_MAX = 128,
 };
 
+/* A change of the roster, at its place in the order: edits it and writes the reply, alike on all
+ * replicas. */
+typedef void apply_roster_fn(void *context, struct call *call, uint64_t lap);
+
 struct apply {
     struct keyspace *keyspace;
     const struct command_table *commands;
@@ -29,6 +33,9 @@ struct apply {
     uint64_t seed;          /* of the cluster: random choices derive from it and the slot */
     uint64_t commands_applied;
     uint64_t position;      /* of the newest batch that changed data */
+    apply_roster_fn *roster; /* runs what is flagged COMMAND_ROSTER; NULL: its handler does */
+    void *roster_context;
+    const struct proposer_client *silent; /* the replica's own commands: nobody is answered */
 };
 
 void apply_init(struct apply *a, struct keyspace *ks, const struct command_table *commands,

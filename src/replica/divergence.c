@@ -4,7 +4,12 @@
 
 void divergence_init(struct divergence *d, uint8_t member_count, uint8_t self)
 {
-    *d = (struct divergence){.member_count = member_count, .self = self};
+    *d = (struct divergence){.voters = (uint16_t)((1u << member_count) - 1), .self = self};
+}
+
+void divergence_set_voters(struct divergence *d, uint16_t voters)
+{
+    d->voters = voters;
 }
 
 static uint32_t part_count_for(size_t key_count)
@@ -13,6 +18,11 @@ static uint32_t part_count_for(size_t key_count)
     while (parts < DIVERGENCE_PARTS_MAX && (size_t)parts * DIVERGENCE_KEYS < key_count)
         parts *= 2;
     return parts;
+}
+
+void divergence_pass(struct divergence *d, uint64_t lap)
+{
+    d->newest_boundary = lap / DIVERGENCE_LAPS * DIVERGENCE_LAPS;
 }
 
 bool divergence_is_due(struct divergence *d, uint64_t lap, size_t key_count, struct frame_digest *due)
@@ -36,15 +46,15 @@ static bool same_digest(const struct frame_digest *a, const struct frame_digest 
 static int members_that_agree_with(const struct divergence *d, const struct divergence_entry *entry, int member)
 {
     int count = 0;
-    for (int i = 0; i < d->member_count; i++)
-        count += (entry->known >> i & 1) && same_digest(&entry->digests[i], &entry->digests[member]);
+    for (int i = 0; i < RABIA_MEMBERS_MAX; i++)
+        count += ((entry->known & d->voters) >> i & 1) && same_digest(&entry->digests[i], &entry->digests[member]);
     return count;
 }
 
 static enum divergence_verdict verdict_on(const struct divergence *d, const struct divergence_entry *entry,
                                           int member)
 {
-    int quorum = d->member_count / 2 + 1;
+    int quorum = __builtin_popcount(d->voters) / 2 + 1;
     if (members_that_agree_with(d, entry, d->self) >= quorum)
         return DIVERGENCE_OTHER;
     if (members_that_agree_with(d, entry, member) >= quorum)
@@ -56,7 +66,7 @@ static enum divergence_verdict verdict_on(const struct divergence *d, const stru
 static enum divergence_verdict compare(struct divergence *d, const struct divergence_entry *entry)
 {
     enum divergence_verdict worst = DIVERGENCE_NONE;
-    for (int i = 0; i < d->member_count; i++) {
+    for (int i = 0; i < RABIA_MEMBERS_MAX; i++) {
         if (i == d->self || !(entry->known >> i & 1) || same_digest(&entry->digests[i], &entry->digests[d->self]))
             continue;
         enum divergence_verdict verdict = verdict_on(d, entry, i);
@@ -69,7 +79,7 @@ static enum divergence_verdict compare(struct divergence *d, const struct diverg
 
 enum divergence_verdict divergence_note(struct divergence *d, uint8_t member, const struct frame_digest *digest)
 {
-    CHECK(member < d->member_count);
+    CHECK(member < RABIA_MEMBERS_MAX);
     struct divergence_entry *entry = &d->entries[digest->boundary / DIVERGENCE_LAPS % DIVERGENCE_KEPT];
     if (digest->boundary < entry->boundary)
         return DIVERGENCE_NONE;

@@ -24,7 +24,8 @@ enum {
 };
 
 struct divergence {
-    uint8_t member_count, self;
+    uint8_t self;
+    uint16_t voters; /* whose digests make a quorum, bit per index */
     uint64_t newest_boundary;
     struct divergence_entry {
         uint64_t boundary; /* 0: unused */
@@ -34,7 +35,13 @@ struct divergence {
     uint64_t compared, differing;
 };
 
+/* Members 0 to member_count - 1 are the voters, until told otherwise. */
 void divergence_init(struct divergence *d, uint8_t member_count, uint8_t self);
+void divergence_set_voters(struct divergence *d, uint16_t voters);
+
+/* The data holds what was decided up to this lap, and began elsewhere (a journal, a
+ * snapshot): boundaries up to here cannot be digested any more. */
+void divergence_pass(struct divergence *d, uint64_t lap);
 
 /* The data is about to change by a batch of this lap: true if a boundary was
  * passed since the last one, and then what to digest (all but the digest). */

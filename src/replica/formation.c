@@ -15,8 +15,18 @@ void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uin
     CHECK(incarnation != 0);
     CHECK(own->stage == FORMATION_GATHERING || (own->stage == FORMATION_FORMED && own->has_memory));
     *f = (struct formation){.member_count = member_count, .self = self, .own = *own};
+    f->voters = (uint16_t)((1u << member_count) - 1);
     f->members[self].incarnation = incarnation;
     f->members[self].is_heard = true;
+}
+
+void formation_set_members(struct formation *f, uint8_t member_count, uint16_t voters, uint64_t roster)
+{
+    CHECK(member_count > f->self);
+    CHECK(member_count <= RABIA_MEMBERS_MAX);
+    f->member_count = member_count;
+    f->voters = voters;
+    f->own.roster = roster;
 }
 
 /* --- what is known of the members ----------------------------------------- */
@@ -26,19 +36,24 @@ static const struct formation_claim *claim_of(const struct formation *f, uint8_t
     return member == f->self ? &f->own : &f->members[member].claim;
 }
 
+static bool is_voter(const struct formation *f, uint8_t member)
+{
+    return f->voters >> member & 1;
+}
+
 static bool all_heard(const struct formation *f)
 {
     for (uint8_t i = 0; i < f->member_count; i++)
-        if (!f->members[i].is_heard || f->members[i].incarnation == 0)
+        if (is_voter(f, i) && (!f->members[i].is_heard || f->members[i].incarnation == 0))
             return false;
-    return true;
+    return f->voters != 0;
 }
 
 static uint64_t newest_epoch(const struct formation *f)
 {
     uint64_t epoch = 0;
     for (uint8_t i = 0; i < f->member_count; i++)
-        if (f->members[i].is_heard && claim_of(f, i)->epoch > epoch)
+        if (is_voter(f, i) && f->members[i].is_heard && claim_of(f, i)->epoch > epoch)
             epoch = claim_of(f, i)->epoch;
     return epoch;
 }
@@ -47,7 +62,7 @@ static uint64_t newest_seed(const struct formation *f)
 {
     uint64_t epoch = newest_epoch(f);
     for (uint8_t i = 0; i < f->member_count; i++)
-        if (f->members[i].is_heard && claim_of(f, i)->epoch == epoch)
+        if (is_voter(f, i) && f->members[i].is_heard && claim_of(f, i)->epoch == epoch)
             return claim_of(f, i)->seed;
     return 0;
 }
@@ -67,8 +82,8 @@ static bool quorum_remembers(const struct formation *f)
 {
     int count = 0;
     for (uint8_t i = 0; i < f->member_count; i++)
-        count += remembers(f, i);
-    return count > f->member_count / 2;
+        count += is_voter(f, i) && remembers(f, i);
+    return count > __builtin_popcount(f->voters) / 2;
 }
 
 static bool is_ahead(const struct formation_claim *a, const struct formation_claim *b)
@@ -78,9 +93,9 @@ static bool is_ahead(const struct formation_claim *a, const struct formation_cla
 
 static uint8_t find_base(const struct formation *f)
 {
-    uint8_t base = 0;
-    for (uint8_t i = 1; i < f->member_count; i++)
-        if (is_ahead(claim_of(f, i), claim_of(f, base)))
+    uint8_t base = (uint8_t)__builtin_ctz(f->voters);
+    for (uint8_t i = base; i < f->member_count; i++)
+        if (is_voter(f, i) && is_ahead(claim_of(f, i), claim_of(f, base)))
             base = i;
     return base;
 }
@@ -88,13 +103,14 @@ static uint8_t find_base(const struct formation *f)
 /* Never 0. */
 static uint64_t name_of_future(const struct formation *f, uint64_t epoch, uint8_t base)
 {
-    uint64_t words[RABIA_MEMBERS_MAX + 4] = {0};
+    uint64_t words[RABIA_MEMBERS_MAX + 5] = {0};
     for (uint8_t i = 0; i < f->member_count; i++)
-        words[i] = f->members[i].incarnation;
+        words[i] = is_voter(f, i) ? f->members[i].incarnation : 0;
     words[RABIA_MEMBERS_MAX] = epoch;
     words[RABIA_MEMBERS_MAX + 1] = base;
     words[RABIA_MEMBERS_MAX + 2] = claim_of(f, base)->epoch;
     words[RABIA_MEMBERS_MAX + 3] = claim_of(f, base)->position;
+    words[RABIA_MEMBERS_MAX + 4] = f->own.roster;
     uint64_t name = XXH3_64bits(words, sizeof words);
     return name ? name : 1;
 }
@@ -140,19 +156,36 @@ static void form(struct formation *f)
     f->own.future = 0;
 }
 
-/* Whether everybody else is READY for our future, or has formed it. */
-static bool future_has_come(const struct formation *f)
+static bool is_formed_by_another(const struct formation *f, uint64_t future)
 {
-    bool all_ready = true;
     for (uint8_t i = 0; i < f->member_count; i++) {
         const struct formation_claim *claim = claim_of(f, i);
-        if (i == f->self)
-            continue;
-        if (claim->stage == FORMATION_FORMED && claim->seed == f->own.future)
+        if (i != f->self && claim->stage == FORMATION_FORMED && claim->seed == future)
             return true;
-        all_ready &= claim->stage == FORMATION_READY && claim->future == f->own.future;
     }
-    return all_ready;
+    return false;
+}
+
+/* Whether everybody has said READY for our future, and by those very words fewer
+ * than a quorum have memory: on the way there some may have come to know more than
+ * they knew of each other. */
+static bool all_are_ready(const struct formation *f)
+{
+    int with_memory = 0;
+    for (uint8_t i = 0; i < f->member_count; i++) {
+        const struct formation_claim *claim = claim_of(f, i);
+        if (claim->stage != FORMATION_READY || claim->future != f->own.future)
+            return false;
+        with_memory += claim->has_memory && claim->epoch + 1 == f->future_epoch;
+    }
+    return with_memory <= f->member_count / 2;
+}
+
+/* The base is the first to form: whoever else has, knows that the data are safe in
+ * the new epoch. */
+static bool future_has_come(const struct formation *f)
+{
+    return is_formed_by_another(f, f->own.future) || (f->base == f->self && all_are_ready(f));
 }
 
 /* The formed member with the newest epoch, or NULL. */
@@ -161,7 +194,7 @@ static const struct formation_claim *formed_peer(const struct formation *f)
     const struct formation_claim *found = NULL;
     for (uint8_t i = 0; i < f->member_count; i++) {
         const struct formation_claim *claim = claim_of(f, i);
-        if (i != f->self && f->members[i].is_heard && claim->stage == FORMATION_FORMED &&
+        if (i != f->self && is_voter(f, i) && f->members[i].is_heard && claim->stage == FORMATION_FORMED &&
             (!found || claim->epoch > found->epoch))
             found = claim;
     }
@@ -181,11 +214,18 @@ static void rejoin(struct formation *f, const struct formation_claim *peer)
     memcpy(f->own.secret, peer->secret, sizeof f->own.secret);
 }
 
+/* With data of that epoch the order itself tells of later changes. */
+static bool knows_members(const struct formation *f, const struct formation_claim *peer)
+{
+    bool has_data = f->own.position > 0 && f->own.epoch == peer->epoch && f->own.seed == peer->seed;
+    return has_data || f->own.roster >= peer->roster;
+}
+
 static bool is_same_claim(const struct formation_claim *a, const struct formation_claim *b)
 {
     return a->stage == b->stage && a->has_memory == b->has_memory && a->epoch == b->epoch && a->seed == b->seed &&
            a->position == b->position && a->future == b->future && a->secret[0] == b->secret[0] &&
-           a->secret[1] == b->secret[1];
+           a->secret[1] == b->secret[1] && a->roster == b->roster;
 }
 
 static bool advance(struct formation *f)
@@ -197,13 +237,14 @@ static bool advance(struct formation *f)
     bool is_in_order = f->own.stage == FORMATION_FORMED || f->own.stage == FORMATION_REJOINING;
     if (is_in_order && peer && peer->epoch > f->own.epoch)
         f->is_superseded = true;
-    else if (all_heard(f) && !quorum_remembers(f))
+    else if (is_voter(f, f->self) && all_heard(f) && !quorum_remembers(f))
         become_ready(f);
     else if (f->own.stage == FORMATION_READY && quorum_remembers(f))
         go_back(f);
     if (f->own.stage == FORMATION_READY && future_has_come(f))
         form(f);
-    if (f->own.stage == FORMATION_GATHERING && peer)
+    /* Not back into an epoch older than that of our data. */
+    if (f->own.stage == FORMATION_GATHERING && peer && peer->epoch >= f->own.epoch && knows_members(f, peer))
         rejoin(f, peer);
     return !is_same_claim(&before, &f->own);
 }

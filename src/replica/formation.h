@@ -32,6 +32,10 @@
  * While a member is READY its data must stand still: the driver neither speaks
  * nor applies unless the stage is REJOINING or FORMED.
  *
+ * Members are those with a voice.  A learner's claim is heard and counts for nothing; a learner
+ * itself only rejoins.  Who holds no data of the epoch in force rejoins only by a list of members at
+ * least as new as the formed peer's: the driver fetches it (joining.c).
+ *
  * Pure logic: link.c and replica.c carry the words. */
 #ifndef REPLICA_FORMATION_H
 #define REPLICA_FORMATION_H
@@ -58,10 +62,12 @@ struct formation_claim {
     uint64_t position; /* its data includes everything up to here */
     uint64_t future;   /* READY: for which future; else 0 */
     uint64_t secret[2]; /* of the keyspace's hash, the same on all members */
+    uint64_t roster;    /* version of the list of members it knows */
 };
 
 struct formation {
     uint8_t member_count, self;
+    uint16_t voters; /* members that count, a bit per index: "all" and "quorum" are about these */
     struct formation_claim own;
     struct formation_member {
         uint64_t incarnation; /* 0: unknown */
@@ -82,6 +88,10 @@ struct formation {
 /* own: stage GATHERING or, with memory, FORMED. */
 void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
                     const struct formation_claim *own);
+
+/* The list of members changed: indices below member_count may be heard of.  Without voters
+ * nothing is ever formed. */
+void formation_set_members(struct formation *f, uint8_t member_count, uint16_t voters, uint64_t roster);
 
 /* Looks at what is known at the start; later formation_hear does. */
 bool formation_begin(struct formation *f);

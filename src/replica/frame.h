@@ -4,11 +4,12 @@
  *   frame    := header incarnations payload
  *   header   := length u32       bytes behind the header
  *               kind u8          enum frame_kind
- *               members u8       how many incarnations follow
+ *               members u8       how many incarnations follow; the sender's list of members may be
+ *                                older or newer than the receiver's
  *               sender u16       id of the member that speaks
  *               checksum u64     XXH3-64 of what follows, seeded with the eight bytes before it
  *               cluster u64      seed of the epoch in force (formation.h); 0: none
- *   incarnations := u64 * members, in ascending order of member id; 0: unknown.
+ *   incarnations := u64 * members, by index (roster.h); 0: unknown.
  *               The sender's own is among them.
  *
  *   payload of FRAME_MESSAGES := message*
@@ -18,7 +19,7 @@
  *               [message without the bytes of its contents]   offset 0 only
  *               bytes
  *   payload of FRAME_STATE := stage u8 memory u8 epoch u64 seed u64 position u64 future u64
- *               secret u64 u64 (a claim, formation.h)
+ *               secret u64 u64 roster u64 (a claim, formation.h)
  *   payload of FRAME_SNAPSHOT_ASK := nothing
  *   payload of FRAME_SNAPSHOT_DATA := bytes of the stream of persist/snapshot.h, in order
  *   payload of FRAME_SNAPSHOT_END := complete u8 (0: it failed, ask again)
