@@ -124,8 +124,11 @@ static void test_file_errors(void **state)
         {"unixsocketperm 888\n", "couldn't be parsed as an octal number"},
         {"unixsocketperm 1000\n", "argument must be between 0 and 777 inclusive"},
         {"loglevel loud\n", "argument(s) must be one of the following: debug, verbose, notice, warning"},
-        {"save 900 1\n", "persistence is not in this version"},
-        {"appendonly yes\n", "persistence is not in this version"},
+        {"save 900\n", "Invalid save parameters"},
+        {"save 0 1\n", "Invalid save parameters"},
+        {"save 900 x\n", "Invalid save parameters"},
+        {"appendonly maybe\n", "argument must be"},
+        {"appendfsync sometimes\n", "argument(s) must be one of the following"},
         {"bind 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n", "Too many bind addresses"},
         {"cluster-members 1@a:1 1@b:2\n", "two members have the same id"},
         {"cluster-members 1@a:1 2@a:1\n", "two members have the same address"},
@@ -286,7 +289,13 @@ static void test_set_conflict(void **state)
     assert_true(set_one(c, "maxmemory-policy", "noeviction", error));
     assert_true(set_one(c, "maxmemory", "1gb", error));
     assert_true(set_one(c, "save", "", error));
-    assert_false(set_one(c, "save", "900 1", error));
+    assert_int_equal(c->save_rule_count, 0);
+    assert_true(set_one(c, "save", "900 1 60 1000", error));
+    assert_int_equal(c->save_rule_count, 2);
+    assert_int_equal(c->save_rules[1].seconds, 60);
+    assert_int_equal(c->save_rules[1].changes, 1000);
+    assert_false(set_one(c, "save", "900", error));
+    assert_int_equal(c->save_rule_count, 2);
     assert_true(set_one(c, "client-output-buffer-limit", "normal 1kb 2kb 3 pubsub 0 0 0", error));
     assert_int_equal(c->output_limits[OUTPUT_NORMAL].soft_bytes, 2048);
     config_free(c);

@@ -17,7 +17,7 @@
 #include "replica/frame.h"
 
 static const struct frame_identity identity = {
-    .sender = 513, .member_count = 3, .epoch = 77, .incarnations = {11, 0, UINT64_MAX}};
+    .sender = 513, .member_count = 3, .cluster = 77, .incarnations = {11, 0, UINT64_MAX}};
 
 static struct batch *batch_of(const char *bytes, size_t size)
 {
@@ -96,7 +96,7 @@ static void assert_identity(const struct frame *frame, enum frame_kind kind)
     assert_int_equal(frame->kind, kind);
     assert_int_equal(frame->identity.sender, identity.sender);
     assert_int_equal(frame->identity.member_count, 3);
-    assert_int_equal(frame->identity.epoch, 77);
+    assert_int_equal(frame->identity.cluster, 77);
     assert_memory_equal(frame->identity.incarnations, identity.incarnations, 24);
 }
 

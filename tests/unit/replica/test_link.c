@@ -57,7 +57,7 @@ static void on_up(void *context, uint8_t peer)
     (void)peer;
     struct side *side = side_of(context);
     side->ups++;
-    link_send_byte(&side->link, FRAME_STATE, 1); /* ends the acceptor's silence */
+    link_send_claim(&side->link, &(struct formation_claim){.epoch = 1}); /* ends the acceptor's silence */
 }
 
 static void on_down(void *context, uint8_t peer)
@@ -128,15 +128,18 @@ static void on_accept(void *context, struct stream *stream)
 static void on_pass_end(void *context)
 {
     (void)context;
-    link_pass_end(&pair.dialler.link);
-    link_pass_end(&pair.acceptor.link);
+    for (int i = 0; i < 2; i++) {
+        struct link *l = i ? &pair.acceptor.link : &pair.dialler.link;
+        link_pass_end(l);
+        link_flush(l);
+    }
 }
 
 /* --- a pair ------------------------------------------------------------------- */
 
 static void init_side(struct side *side, uint8_t peer, bool is_dialler)
 {
-    side->identity = (struct frame_identity){.sender = (uint16_t)(is_dialler ? 2 : 1), .member_count = 2, .epoch = 1};
+    side->identity = (struct frame_identity){.sender = (uint16_t)(is_dialler ? 2 : 1), .member_count = 2, .cluster = 1};
     link_init(&side->link, pair.loop, &side->identity, &events, side, peer, &pair.members[peer], is_dialler);
 }
 
