@@ -90,6 +90,7 @@ static void init_order_options(struct replica *r, const struct replica_options *
     r->order_options.clock_tolerance_ms = options->clock_tolerance_ms;
     r->order_options.history_bytes_max = options->peer_backlog_bytes;
     r->order_options.skip_ahead_max = options->skip_ahead_max;
+    r->order_options.flush_before_send = memory_flushes_first(r->memory);
 }
 
 static void init_links(struct replica *r)
