@@ -9,7 +9,8 @@
  *   secret <32 hexadecimal digits>       of the keyspace's hash
  *
  * A journal record is one rabia_record: its kind is the journal's, its bytes a
- * message of consensus/message_code.h with its contents. */
+ * message of consensus/message_code.h with its contents; of a lap mark and of J,
+ * which are no messages, the lap alone, a varint. */
 #include "replica/memory.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/varint.h"
 #include "consensus/message_code.h"
 #include "net/loop.h"
 #include "persist/file.h"
@@ -348,12 +350,18 @@ struct replay {
     uint64_t core_seq;
 };
 
+static bool is_lap_alone(int kind)
+{
+    return kind == RABIA_RECORD_LAP_MARK || kind == RABIA_RECORD_REJOIN;
+}
+
 static enum status replay_record(void *context, const struct journal_record *record)
 {
     struct replay *replay = context;
     struct rabia_record decoded = {.seq = ++replay->core_seq, .kind = record->kind, .needs_flush = false};
     const char *at = record->bytes.ptr, *end = at + record->bytes.len;
-    at = message_read_head(at, end, &decoded.message, record->bytes.len);
+    at = is_lap_alone(record->kind) ? varint_read(at, end, &decoded.message.lap)
+                                    : message_read_head(at, end, &decoded.message, record->bytes.len);
     if (!at)
         return STATUS_MALFORMED;
     struct batch *batch = decoded.message.batch;
@@ -444,7 +452,7 @@ void memory_record(struct memory *m, const struct rabia_record *record)
         return;
     char head[MESSAGE_HEAD_MAX];
     const struct rabia_message *message = &record->message;
-    char *end = message_write_head(head, message);
+    char *end = is_lap_alone((int)record->kind) ? varint_write(head, message->lap) : message_write_head(head, message);
     struct slice parts[2] = {slice_make(head, (size_t)(end - head)), {NULL, 0}};
     if (message->batch)
         parts[1] = slice_make(message->batch->bytes, message->batch->size);
