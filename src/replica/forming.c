@@ -84,6 +84,7 @@ static void drop_order(struct replica *r)
         rabia_free(r->order);
     r->order = NULL;
     divergence_init(&r->divergence, r->member_count, r->self);
+    divergence_pass(&r->divergence, r->apply.position / 16);
 }
 
 /* At cursor, an export; or, if that is empty, at the options' first lap. */

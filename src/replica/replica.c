@@ -358,6 +358,7 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
     if (status != STATUS_OK)
         return status;
     make_claim(r);
+    divergence_pass(&r->divergence, r->apply.position / 16);
     r->is_loading = false;
     init_links(r);
     if (r->formation.own.stage == FORMATION_FORMED)

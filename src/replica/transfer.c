@@ -194,6 +194,7 @@ static void install(struct replica *r)
     r->apply.position = head->position;
     keyspace_advance(r->keyspace, head->logical_time_ms);
     divergence_init(&r->divergence, r->member_count, r->self);
+    divergence_pass(&r->divergence, head->position / 16);
     log_notice("replica", "a snapshot from member %u is in: %" PRIu64 " keys, position %" PRIu64,
                r->members[r->receiving_from].id, head->key_count, head->position);
     snapshot_reader_free(r->receiving);
