@@ -25,11 +25,6 @@ void divergence_pass(struct divergence *d, uint64_t lap)
     d->newest_boundary = lap / DIVERGENCE_LAPS * DIVERGENCE_LAPS;
 }
 
-void divergence_pass(struct divergence *d, uint64_t lap)
-{
-    d->newest_boundary = lap / DIVERGENCE_LAPS * DIVERGENCE_LAPS;
-}
-
 bool divergence_is_due(struct divergence *d, uint64_t lap, size_t key_count, struct frame_digest *due)
 {
     uint64_t boundary = lap / DIVERGENCE_LAPS * DIVERGENCE_LAPS;

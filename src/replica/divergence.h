@@ -43,10 +43,6 @@ void divergence_set_voters(struct divergence *d, uint16_t voters);
  * snapshot): boundaries up to here cannot be digested any more. */
 void divergence_pass(struct divergence *d, uint64_t lap);
 
-/* The data holds what was decided up to this lap, and began elsewhere (a journal, a
- * snapshot): boundaries up to here cannot be digested any more. */
-void divergence_pass(struct divergence *d, uint64_t lap);
-
 /* The data is about to change by a batch of this lap: true if a boundary was
  * passed since the last one, and then what to digest (all but the digest). */
 bool divergence_is_due(struct divergence *d, uint64_t lap, size_t key_count, struct frame_digest *due);
