@@ -17,7 +17,7 @@ enum {
     RECLAIM_US = 500,
     BATCH_BYTES = 1 << 20,
     BATCH_OPS = 32768,
-    SPREAD_US = 300,
+    SPREAD_US = 1000, /* measured with 50 clients on three replicas, pipeline 1: a fifth less CPU than 300 */
     SPREAD_BYTES = 64 * 1024,
     PUMP_US = 20 * 1000,              /* while loading, connections are looked at this often */
 };
