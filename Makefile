@@ -153,6 +153,20 @@ $(OUT)/fuzz_$(1): tests/fuzz/fuzz_$(1).c $(call fuzz_archives,$(1))
 endef
 $(foreach name,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)),$(eval $(call fuzz_rule,$(name))))
 
+# --- torture ----------------------------------------------------------------------
+# Real replicas on disks that lose power, behind a network that breaks:
+#   make torture MINUTES=10 [SEED=n]    the seed repeats the faults
+MINUTES ?= 5
+build/torture/disk.so: tests/torture/disk.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -fPIC -shared -o $@ $< -ldl -lpthread
+.PHONY: torture torture-build
+torture-build: build/torture/disk.so
+torture: all torture-build
+	@KVSTORE_SERVER=$(OUT)/kvstore-server $(PYTHON) tests/torture/torture.py --minutes $(MINUTES) \
+	    $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
+# --- end of torture ---------------------------------------------------------------
+
 # --- ways in --------------------------------------------------------------------
 # What installs packages starts make anew: the PKG_ variables above are read
 # when a Makefile is parsed.
@@ -208,6 +222,7 @@ help:
 	@echo 'make lint                includes, banned calls, headers, blanks'
 	@echo 'make sim SEEDS=N         simulate N clusters'
 	@echo 'make fuzz SECONDS=N      each fuzzer for N seconds'
+	@echo 'make torture MINUTES=N   replicas, power cuts, broken networks; SEED=n repeats'
 	@echo 'make bench [BENCH=...]   against redis-server; BENCH="--quick", "--pairs 7"'
 	@echo 'make debug | asan        build/debug, build/asan'
 	@echo 'make coverage            line coverage of the unit and command tests'

@@ -1,0 +1,468 @@
+"""What goes wrong, and when: a plan made from a seed.
+
+A plan is a list of steps.  A step breaks something, lasts, mends it and waits a
+little; some steps break two things at once.  The plan holds all random choices
+that matter, so the seed repeats it; what the machine's own timing adds is not
+repeated.
+
+What is promised decides what may be combined.  With appendfsync always any
+number of replicas may lose power at once; at most one may have lost its memory
+(a wiped disk, a flipped bit) until it has rejoined.  With everysec a power cut of
+a replica is a loss of memory too, and one of all of them may lose the last second.
+"""
+import os
+import random
+import time
+
+import servers
+from disk import ERRORS
+
+SETTLE_S = 30
+
+
+class Episode:
+    """What faults are done to, and notes of what happened."""
+
+    def __init__(self, cluster, rng, mode, say):
+        self.cluster, self.rng, self.mode, self.say = cluster, rng, mode, say
+        self.stalls = []  # (kind, members that should go on, start, end)
+        self.wrong = []
+        self.cuts_of_all = []  # moments; everysec
+
+    def others(self, *numbers):
+        return [number for number in self.cluster.numbers() if number not in numbers]
+
+    def wait_up(self, *numbers):
+        for number in numbers:
+            self.cluster[number].wait_up()
+
+    def wait_all_up(self):
+        for replica in self.cluster:
+            if not replica.is_running():
+                replica.start()
+        for replica in self.cluster:
+            replica.wait_up()
+
+    def during(self, kind, members, seconds):
+        """Time passes; clients of these members should be served meanwhile."""
+        start = time.monotonic()
+        time.sleep(seconds)
+        self.stalls.append((kind, members, start, time.monotonic()))
+
+
+FAULTS = {}
+
+
+def fault(weight=1.0):
+    def add(function):
+        FAULTS[function.__name__] = (function, weight)
+        return function
+    return add
+
+
+def lasting(rng, least=0.3, most=2.5):
+    return least + (most - least) * rng.random() ** 2
+
+
+# --- processes --------------------------------------------------------------------
+
+
+@fault(2)
+def kill_one(e, rng):
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    e.say("kill -9 of %d" % victim.number)
+    victim.kill()
+    e.during("kill -9", e.others(victim.number), lasting(rng))
+    victim.start()
+
+
+@fault(1)
+def kill_two(e, rng):
+    victims = rng.sample(e.cluster.numbers(), 2)
+    e.say("kill -9 of %s" % victims)
+    for number in victims:
+        e.cluster[number].kill()
+    time.sleep(lasting(rng, 0.05, 1.5))
+    for number in victims:
+        e.cluster[number].start()
+        time.sleep(rng.random() * 0.3)
+
+
+@fault(1)
+def kill_all(e, rng):
+    e.say("kill -9 of all")
+    for replica in e.cluster:
+        replica.kill()
+    for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
+        e.cluster[number].start()
+        time.sleep(rng.random() * rng.choice([0, 0.1, 1]))
+
+
+@fault(1)
+def kill_again_and_again(e, rng):
+    """While it loads, catches up, takes a snapshot, rejoins."""
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    times = rng.randint(3, 8)
+    e.say("kill -9 of %d, %d times in a row" % (victim.number, times))
+    start = time.monotonic()
+    for _ in range(times):
+        victim.kill()
+        victim.start()
+        time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
+    e.stalls.append(("kill -9 again and again", e.others(victim.number), start, time.monotonic()))
+
+
+@fault(1)
+def rolling_restart(e, rng):
+    e.say("rolling restart")
+    for number in e.cluster.numbers():
+        replica = e.cluster[number]
+        replica.excused = True
+        start = time.monotonic()
+        status = replica.stop(20)
+        e.stalls.append(("SIGTERM", e.others(number), start, time.monotonic()))
+        if status != 0:
+            e.wrong.append("replica %d: exit status %s at SIGTERM:\n%s" % (number, status, replica.output(2000)))
+        replica.start()
+        replica.wait_up()
+
+
+@fault(2)
+def stop_and_continue(e, rng):
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    seconds = rng.choice([0.05, 0.3, 1, 2.5]) * (0.5 + rng.random())
+    e.say("SIGSTOP of %d for %.1f s" % (victim.number, seconds))
+    victim.pause()
+    e.during("SIGSTOP", e.others(victim.number), seconds)
+    victim.proceed()
+
+
+@fault(0.7)
+def stop_all(e, rng):
+    e.say("SIGSTOP of all")
+    for replica in e.cluster:
+        replica.pause()
+    time.sleep(lasting(rng, 0.1, 2))
+    for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
+        e.cluster[number].proceed()
+        time.sleep(rng.random() * 0.5)
+
+
+# --- power --------------------------------------------------------------------------
+
+
+def is_memory_lost_by_power_cut(e):
+    return e.mode != "always"
+
+
+@fault(2)
+def power_cut_of_one(e, rng):
+    if is_memory_lost_by_power_cut(e):
+        e.wait_all_up()
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    victim.kill()
+    e.say("power cut of %d: %s" % (victim.number, victim.disk.cut_power(rng)))
+    e.during("power cut", e.others(victim.number), lasting(rng))
+    victim.start()
+    if is_memory_lost_by_power_cut(e):
+        e.wait_up(victim.number)
+
+
+@fault(1.5)
+def power_cut_of_all(e, rng):
+    if is_memory_lost_by_power_cut(e):
+        e.wait_all_up()
+    start = time.monotonic()
+    for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
+        e.cluster[number].kill()
+    e.cuts_of_all.append((start, time.monotonic()))
+    e.say("power cut of all: " + "; ".join(replica.disk.cut_power(rng) for replica in e.cluster))
+    for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
+        e.cluster[number].start()
+        time.sleep(rng.random() * rng.choice([0, 0.1, 1]))
+    if is_memory_lost_by_power_cut(e):
+        e.wait_all_up()
+
+
+@fault(1.5)
+def crash_at_a_call(e, rng):
+    """The power goes in the middle of a write, between a rename and its flush..."""
+    if is_memory_lost_by_power_cut(e):
+        e.wait_all_up()
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    call = rng.choice(["write", "flush", "flush", "flush_dir", "rename", "reserve", "open", "unlink"])
+    place = rng.choice(["any", "journal", "snapshot", "state"]) if call != "flush_dir" else "any"
+    victim.disk.crash([call], rng.randint(0, 20) if call in ("write", "flush") else rng.randint(0, 3), place)
+    e.say("power cut of %d at a call of %s (%s)" % (victim.number, call, place))
+    if rng.random() < 0.6:
+        ask_quietly(victim, "BGSAVE")
+    victim.excused = True
+    e.during("power cut", e.others(victim.number), lasting(rng, 0.3, 1.5))
+    victim.kill()
+    victim.disk.heal()
+    e.say("  " + victim.disk.cut_power(rng))
+    victim.start()
+    if is_memory_lost_by_power_cut(e):
+        e.wait_up(victim.number)
+
+
+def ask_quietly(replica, *words):
+    try:
+        return replica.ask(*words, timeout=5)
+    except OSError:
+        return None
+
+
+# --- disks ----------------------------------------------------------------------------
+
+
+@fault(1.5)
+def failing_disk(e, rng):
+    """EIO, once or from then on; the replica falls silent until it is restarted.
+    What was written and not flushed may be gone although the machine runs on."""
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    calls = rng.choice([["flush"], ["write"], ["write", "flush"], ["flush_dir", "rename", "open", "reserve"]])
+    is_dropped = rng.random() < 0.5
+    if is_memory_lost_by_power_cut(e) and is_dropped:
+        e.wait_all_up()
+    victim.disk.fail(calls, ERRORS["EIO"], rng.randint(0, 40), rng.random() < 0.5)
+    e.say("EIO at %s of %d%s" % ("/".join(calls), victim.number, ", pages dropped" if is_dropped else ""))
+    if rng.random() < 0.4:
+        ask_quietly(victim, "BGSAVE")
+    e.during("EIO", e.others(victim.number), lasting(rng, 0.5, 2))
+    happened = victim.disk.failures()
+    victim.kill()
+    victim.disk.heal()
+    if is_dropped and happened:
+        victim.disk.drop_unflushed(rng)
+        victim.disk.forget()
+    victim.start()
+    if is_memory_lost_by_power_cut(e) and is_dropped:
+        e.wait_up(victim.number)
+
+
+@fault(1)
+def full_disk(e, rng):
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    victim.disk.fail(["write", "reserve"] if rng.random() < 0.4 else ["reserve"], ERRORS["ENOSPC"],
+                     rng.randint(0, 20))
+    e.say("ENOSPC on %d" % victim.number)
+    if rng.random() < 0.5:
+        ask_quietly(victim, "BGSAVE")
+    e.during("ENOSPC", e.others(victim.number), lasting(rng, 0.5, 2.5))
+    victim.disk.heal()
+    if victim.state() == "failed" or rng.random() < 0.5:
+        victim.kill()
+        victim.start()
+
+
+@fault(0.7)
+def slow_disk(e, rng):
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    e.say("slow disk of %d" % victim.number)
+    victim.disk.set_flush_delay(rng.choice([0.02, 0.2, 0.8]))
+    e.during("slow disk", e.others(victim.number), lasting(rng, 0.5, 2.5))
+    victim.disk.set_flush_delay(0.002)
+
+
+@fault(1.5)
+def wiped_disk(e, rng):
+    e.wait_all_up()
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    victim.kill()
+    victim.disk.wipe()
+    e.say("wiped disk of %d" % victim.number)
+    e.during("wiped disk", e.others(victim.number), lasting(rng, 0.1, 1))
+    victim.start()
+    kills = rng.choice([0, 0, 1, 3])
+    for _ in range(kills):  # in the middle of rejoining
+        time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
+        victim.kill()
+        if rng.random() < 0.5 and e.mode == "always":
+            e.say("  and a power cut while it rejoins: " + victim.disk.cut_power(rng))
+        victim.start()
+    e.wait_up(victim.number)
+
+
+@fault(1)
+def flipped_bit(e, rng):
+    e.wait_all_up()
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    victim.kill()
+    what = victim.disk.flip_bit(rng)
+    e.say("flipped %s of %d" % (what, victim.number))
+    time.sleep(lasting(rng, 0, 0.5))
+    victim.start()
+    end = time.monotonic() + SETTLE_S
+    while time.monotonic() < end and victim.is_running() and not victim.is_up():
+        time.sleep(0.05)
+    if not victim.is_running():
+        refused = victim.output(1500)
+        victim.excused = True
+        if victim.process.returncode != 1 or not any(
+                name in refused.rpartition("--- start")[2] for name in ("journal", "snapshot", "replica.state")):
+            e.wrong.append("replica %d does not say what is damaged (%s):\n%s" % (victim.number, what, refused))
+        victim.disk.wipe()  # as its operator is told
+        victim.start()
+        e.say("  it refused, and was replaced")
+    e.wait_up(victim.number)
+
+
+# --- the network -------------------------------------------------------------------------
+
+
+@fault(2)
+def isolated(e, rng):
+    number = rng.choice(e.cluster.numbers())
+    e.say("%d is cut off" % number)
+    e.cluster.network.isolate(number)
+    e.during("partition", e.others(number), lasting(rng, 0.5, 4))
+    mend(e, rng)
+
+
+@fault(1)
+def everybody_alone(e, rng):
+    e.say("everybody is alone")
+    e.cluster.network.set(e.cluster.network.ways(), hold=True)
+    time.sleep(lasting(rng, 0.3, 3))
+    mend(e, rng)
+
+
+@fault(1.5)
+def one_way(e, rng):
+    """One hears and is not heard, or speaks and does not hear."""
+    number = rng.choice(e.cluster.numbers())
+    is_deaf = rng.random() < 0.5
+    ways = [(a, b) for a, b in e.cluster.network.ways() if (b if is_deaf else a) == number]
+    e.say("%d is %s" % (number, "deaf" if is_deaf else "mute"))
+    e.cluster.network.set(ways, hold=True)
+    e.during("partition, one way", e.others(number), lasting(rng, 0.5, 3))
+    mend(e, rng)
+
+
+@fault(1.5)
+def one_link(e, rng):
+    pair = rng.sample(e.cluster.numbers(), 2)
+    e.say("nothing between %d and %d" % tuple(pair))
+    e.cluster.network.set(e.cluster.network.between(pair[:1], pair[1:]), hold=True)
+    e.during("partition, one link", e.cluster.numbers(), lasting(rng, 0.5, 3))
+    mend(e, rng)
+
+
+@fault(1)
+def flapping(e, rng):
+    number = rng.choice(e.cluster.numbers())
+    e.say("%d comes and goes" % number)
+    start = time.monotonic()
+    for _ in range(rng.randint(3, 12)):
+        e.cluster.network.isolate(number)
+        time.sleep(rng.random() * 0.25)
+        mend(e, rng)
+        time.sleep(rng.random() * 0.25)
+    e.stalls.append(("partition, flapping", e.others(number), start, time.monotonic()))
+
+
+@fault(1)
+def resets(e, rng):
+    e.say("connections are reset")
+    start = time.monotonic()
+    for _ in range(rng.randint(1, 10)):
+        e.cluster.network.reset([rng.sample(e.cluster.numbers(), 2)])
+        time.sleep(rng.random() * 0.2)
+    e.stalls.append(("resets", e.cluster.numbers(), start, time.monotonic()))
+
+
+@fault(1.5)
+def bad_network(e, rng):
+    delay, jitter, loss = rng.choice([(0.02, 0.01, 0), (0, 0.05, 0.02), (0.001, 0.02, 0.1), (0.1, 0.2, 0)])
+    ways = e.cluster.network.ways()
+    if rng.random() < 0.5:
+        ways = rng.sample(ways, 2)
+    e.say("delay %.0f ms, jitter %.0f ms, loss %.0f %%" % (delay * 1000, jitter * 1000, loss * 100))
+    e.cluster.network.set(ways, delay=delay, jitter=jitter, loss=loss)
+    e.during("delay and loss", e.cluster.numbers(), lasting(rng, 0.5, 3))
+    mend(e, rng)
+
+
+def mend(e, rng):
+    if rng.random() < 0.3:
+        e.cluster.network.reset([(a, b) for a, b in e.cluster.network.ways() if a < b])
+    e.cluster.network.heal()
+
+
+# --- clocks --------------------------------------------------------------------------------
+
+
+@fault(1)
+def clock_jump(e, rng):
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    seconds = rng.choice([-1, 1]) * rng.choice([0.1, 0.6, 5, 3600, 90000])
+    e.say("clock of %d jumps by %.1f s" % (victim.number, seconds))
+    victim.disk.set_clock(victim.disk.clock() + seconds)
+    e.during("clock jump", e.cluster.numbers(), lasting(rng, 0.3, 2))
+    if rng.random() < 0.3:
+        e.say("  and it is restarted")
+        victim.kill()
+        victim.start()
+        e.wait_up(victim.number)
+    if rng.random() < 0.7:
+        victim.disk.set_clock(0)
+
+
+# --- several at once ---------------------------------------------------------------------------
+
+
+@fault(1)
+def snapshot(e, rng):
+    """With whatever comes next in the middle of it."""
+    numbers = rng.sample(e.cluster.numbers(), rng.randint(1, 3))
+    e.say("BGSAVE of %s" % numbers)
+    for number in numbers:
+        ask_quietly(e.cluster[number], "BGSAVE")
+
+
+@fault(1)
+def partition_and_power_cut(e, rng):
+    if is_memory_lost_by_power_cut(e):
+        return isolated(e, rng)
+    number, other = rng.sample(e.cluster.numbers(), 2)
+    e.say("%d is cut off, and then the power of %d" % (number, other))
+    e.cluster.network.isolate(number)
+    time.sleep(lasting(rng, 0.1, 1.5))
+    e.cluster[other].kill()
+    e.say("  " + e.cluster[other].disk.cut_power(rng))
+    time.sleep(lasting(rng, 0, 1))
+    e.cluster[other].start()
+    time.sleep(lasting(rng, 0, 1))
+    mend(e, rng)
+
+
+@fault(1)
+def stop_and_power_cut(e, rng):
+    """One sleeps through what happens to the others."""
+    if is_memory_lost_by_power_cut(e):
+        return stop_and_continue(e, rng)
+    number, other = rng.sample(e.cluster.numbers(), 2)
+    e.say("%d sleeps while %d loses power" % (number, other))
+    e.cluster[number].pause()
+    time.sleep(lasting(rng, 0.1, 1))
+    e.cluster[other].kill()
+    e.say("  " + e.cluster[other].disk.cut_power(rng))
+    e.cluster[other].start()
+    time.sleep(lasting(rng, 0, 1))
+    e.cluster[number].proceed()
+
+
+def plan(seed, count, only=None):
+    """[(name, seed of the step, wait after it)]"""
+    rng = random.Random("plan %s" % seed)
+    names = [name for name in FAULTS if only is None or name in only]
+    weights = [FAULTS[name][1] for name in names]
+    return [(rng.choices(names, weights)[0], rng.getrandbits(32), rng.choice([0, 0.2, 0.5, 1, 2])) for _ in range(count)]
+
+
+def excuse_damage(e):
+    """A disk that failed while the server started ends it politely."""
+    for replica in e.cluster:
+        if replica.process and replica.process.poll() == 1 and replica.disk.failures():
+            replica.excused = True
