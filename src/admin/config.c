@@ -209,9 +209,44 @@ static void print_members(const struct config *c, struct buf *out)
 {
     for (int i = 0; i < c->member_count; i++) {
         const struct replica_member *m = &c->members[i];
-        bool is_bracketed = strchr(m->host, ':') != NULL;
-        buf_printf(out, "%s%u@%s%s%s:%d", i ? " " : "", (unsigned)m->id, is_bracketed ? "[" : "", m->host,
-                   is_bracketed ? "]" : "", m->port);
+        char address[ROSTER_ADDRESS_MAX];
+        roster_print_address(m->host, m->port, address);
+        buf_printf(out, "%s%u@%s", i ? " " : "", (unsigned)m->id, address);
+    }
+}
+
+/* --- cluster-join -------------------------------------------------------- */
+
+static bool set_join(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    struct words w;
+    if (words_split(&w, text) != STATUS_OK)
+        return refuse(error, "unbalanced quotes");
+    struct replica_member join[RABIA_MEMBERS_MAX] = {0};
+    bool is_accepted = w.count <= RABIA_MEMBERS_MAX || refuse(error, "at most 9 addresses");
+    for (size_t i = 0; is_accepted && i < w.count; i++) {
+        char host[ROSTER_HOST_MAX];
+        is_accepted = roster_read_address(w.words[i], host, &join[i].port) ||
+                      refuse(error, "an address is host:port with a port from 1 to 65535");
+        join[i].host = is_accepted ? mem_strdup(host) : NULL;
+    }
+    if (is_accepted) {
+        free_members(c->join, c->join_count);
+        c->join_count = (int)w.count;
+        memcpy(c->join, join, sizeof join);
+    } else {
+        free_members(join, RABIA_MEMBERS_MAX);
+    }
+    words_deinit(&w);
+    return is_accepted;
+}
+
+static void print_join(const struct config *c, struct buf *out)
+{
+    for (int i = 0; i < c->join_count; i++) {
+        char address[ROSTER_ADDRESS_MAX];
+        roster_print_address(c->join[i].host, c->join[i].port, address);
+        buf_printf(out, "%s%s", i ? " " : "", address);
     }
 }
 
@@ -354,9 +389,15 @@ const struct config_row config_rows[] = {
      .effect = "A snapshot file to begin a new store or cluster with; refused where dir holds one already."},
     {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
      .print = print_members, .unit = "id@host:port, several",
-     .effect = "All members of the cluster, at most 9, the same list on each; empty makes a lone server."},
+     .effect = "The members a new cluster begins with, at most 9, the same list on each; what a member remembers of "
+               "later changes (RABIA ADD and its kin) overrides it; empty, without cluster-join, makes a lone server, "
+               "and a list of one begins a cluster that can grow."},
+    {"cluster-join", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_join, .print = print_join,
+     .unit = "host:port, several",
+     .effect = "Instead of cluster-members, for a server that is to become a member of a cluster: members to ask for "
+               "the list; it waits until RABIA ADD has put it there."},
     {"cluster-self", CONFIG_INT, 0, AT(cluster_self), "0", LIMITS(0, UINT16_MAX), .unit = "id",
-     .effect = "Which of cluster-members this server is; 0 if there are none."},
+     .effect = "The id of this server in the cluster, never used before in it; 0 without one."},
     {"cluster-name", CONFIG_TEXT, 0, AT(cluster_name), "kvstore", LIMITS(1, 64), .unit = "",
      .effect = "Members of clusters with different names refuse each other."},
     {"cluster-timeout", CONFIG_COUNT, CONFIG_RUNTIME, AT(cluster_timeout_ms), "2000", LIMITS(1, 3600000),
@@ -405,6 +446,7 @@ void config_free(struct config *c)
             mem_free(*(char **)(void *)((char *)c + config_rows[i].offset));
     free_binds(c);
     free_members(c->members, c->member_count);
+    free_members(c->join, c->join_count);
     mem_free(c->path);
     mem_free(c);
 }
@@ -421,9 +463,13 @@ const char *config_conflict(const struct config *c)
 {
     if (c->member_count && !c->cluster_self)
         return "cluster-members needs cluster-self, the id of this server among them";
-    if (c->cluster_self && !c->member_count)
+    if (c->member_count && c->join_count)
+        return "cluster-members and cluster-join exclude each other: a list to begin with, or whom to ask for it";
+    if (c->join_count && !c->cluster_self)
+        return "cluster-join needs cluster-self, the id this server is to have";
+    if (c->cluster_self && !c->member_count && !c->join_count)
         return "cluster-self needs cluster-members";
-    if (c->cluster_self && !is_member(c, c->cluster_self))
+    if (c->member_count && !is_member(c, c->cluster_self))
         return "cluster-self is not the id of one of cluster-members";
     if (c->forfeit_floor_us > c->forfeit_ceiling_us)
         return "forfeit-floor is above forfeit-ceiling";

@@ -103,7 +103,9 @@ struct config {
     /* cluster; no members: a lone server */
     struct replica_member members[RABIA_MEMBERS_MAX]; /* in ascending order of id */
     int member_count;
-    int cluster_self; /* id, 0 if there are no members */
+    int cluster_self; /* id, 0 for a lone server */
+    struct replica_member join[RABIA_MEMBERS_MAX]; /* whom to ask for the list of members; ids are 0 */
+    int join_count;
     char *cluster_name;
     uint64_t cluster_timeout_ms;
     uint64_t forfeit_floor_us, forfeit_ceiling_us;

@@ -217,7 +217,7 @@ static void take_member_defaults(struct config *c)
 
 static bool finish(struct config *c, char error[static CONFIG_ERROR_MAX])
 {
-    if (c->member_count)
+    if (c->cluster_self || c->member_count)
         take_member_defaults(c);
     const char *conflict = config_conflict(c);
     if (conflict)

@@ -206,7 +206,7 @@ static void print_replication(const struct info_sources *from, struct buf *out)
         const struct replica_peer_status *p = &r->peers[i];
         if (p->link == LINK_UP)
             buf_printf(out, "slave%d:ip=%s,port=%d,state=online,offset=%" PRIu64 ",lag=%" PRIu64 "\r\n", n++, p->host,
-                       p->port, r->order.lanes[i].frontier_lap * 16, p->silent_ms / 1000);
+                       p->port, r->order.lanes[p->index].frontier_lap * 16, p->silent_ms / 1000);
     }
     buf_printf(out, "master_failover_state:no-failover\r\nmaster_replid:%s\r\nmaster_repl_offset:%" PRIu64 "\r\n",
                from->run_id, r->state == REPLICA_LONE ? 0 : r->position);
@@ -340,13 +340,13 @@ void info_print_rabia(const struct replica_status *s, struct buf *out)
     buf_printf(out, "rabia_state:%s\r\nrabia_waiting_for:%s\r\nrabia_quorum:%d\r\nrabia_self:%u\r\n"
                     "rabia_members:%d\r\n",
                s->state_text ? s->state_text : "", s->waiting_for, s->has_quorum, (unsigned)s->self_id,
-               s->member_count);
+               s->voter_count);
     buf_printf(out, "position:%" PRIu64 "\r\nlogical_time_ms:%" PRId64 "\r\nincarnation:%" PRIu64 "\r\n", s->position,
                s->logical_time_ms, s->incarnation);
     print_own_work(s, out);
     print_order(&s->order, out);
     for (int i = 0; s->state != REPLICA_LONE && i < s->member_count; i++)
-        print_peer(&s->peers[i], &s->order.lanes[i], out);
+        print_peer(&s->peers[i], &s->order.lanes[s->peers[i].index], out);
 }
 
 /* --- choosing sections --------------------------------------------------- */

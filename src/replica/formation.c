@@ -246,7 +246,7 @@ static bool advance(struct formation *f)
     /* Not back into an epoch older than that of our data. */
     if (f->own.stage == FORMATION_GATHERING && peer && peer->epoch >= f->own.epoch && knows_members(f, peer))
         rejoin(f, peer);
-    return !is_same_claim(&before, &f->own);
+    return f->is_superseded || !is_same_claim(&before, &f->own);
 }
 
 bool formation_begin(struct formation *f)

@@ -104,7 +104,8 @@ enum formation_meeting {
 /* A process of peer introduced itself, or was named by another member. */
 enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
 
-/* Each returns true if our own claim changed, so that it must be told to all. */
+/* Each returns true if our own claim changed, so that it must be told to all, or if we
+ * are superseded. */
 bool formation_hear(struct formation *f, uint8_t peer, const struct formation_claim *claim);
 bool formation_lose(struct formation *f, uint8_t peer);
 /* The core has rejoined. */

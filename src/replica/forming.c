@@ -20,7 +20,7 @@ void forming_say_claim(struct replica *r)
     refresh_identity(r);
     r->claim_said_us = replica_now(r);
     for (int i = 0; i < r->member_count; i++)
-        if (i != r->self)
+        if (i != r->self && !r->is_joining)
             link_send_claim(&r->links[i], &r->formation.own);
 }
 
@@ -40,7 +40,7 @@ bool forming_save_identity(struct replica *r, bool is_rejoining)
         return true;
     const struct formation_claim *own = &r->formation.own;
     struct memory_identity identity = {
-        .self_id = r->members[r->self].id,
+        .self_id = r->self_id,
         .incarnation = own_incarnation(r),
         .epoch = own->epoch,
         .seed = own->seed,
@@ -134,8 +134,8 @@ static void begin_epoch(struct replica *r)
     if (!forming_save_identity(r, is_void))
         return;
     if (is_new)
-        log_notice("replica", "all %u members are there: the cluster is formed, this is member %u", r->member_count,
-                   r->members[r->self].id);
+        log_notice("replica", "all %d members are there: the cluster is formed, this is member %u",
+                   __builtin_popcount(r->formation.voters), r->self_id);
     else if (r->formation.base_epoch == 0)
         log_notice("replica", "the cluster is formed with the restored data of member %u, position %" PRIu64,
                    r->members[r->formation.base].id, r->formation.future_position);
@@ -151,7 +151,7 @@ static void begin_epoch(struct replica *r)
  * behind. */
 static void begin_rejoin(struct replica *r)
 {
-    log_notice("replica", "member %u is without memory of what it said: rejoining", r->members[r->self].id);
+    log_notice("replica", "member %u is without memory of what it said: rejoining", r->self_id);
     if (!forming_save_identity(r, true))
         return;
     /* What was applied is agreed and stays; what was said is not known whole. */
@@ -168,6 +168,9 @@ static void begin_rejoin(struct replica *r)
     rabia_rejoin(r->order, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
     ordering_honour(r);
     tell_links(r);
+    /* By a list that changed since the first lap the old laps cannot be judged: the data comes whole. */
+    if (cursor.len == 0 && r->roster.version > 0)
+        transfer_want(r);
 }
 
 static void become_new(struct replica *r)
@@ -223,7 +226,7 @@ static void end_rejoin(struct replica *r)
     r->is_order_rejoining = false;
     r->must_save_to_end_rejoin = false;
     if (formation_rejoined(&r->formation)) {
-        log_notice("replica", "member %u has rejoined at lap %" PRIu64, r->members[r->self].id,
+        log_notice("replica", "member %u has rejoined at lap %" PRIu64, r->self_id,
                    rabia_frontier(r->order));
         forming_say_claim(r);
     }
@@ -241,6 +244,8 @@ void forming_honour(struct replica *r)
 {
     if (r->out.snapshot_from_lap != RABIA_NO_LAP)
         transfer_want(r);
+    if (r->out.was_removed)
+        r->is_roster_dirty = true;
     if (!r->out.has_rejoined || r->must_save_to_end_rejoin)
         return;
     if (!memory_is_journaled(r->memory)) {

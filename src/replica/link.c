@@ -166,6 +166,8 @@ void link_accept(struct link *l, struct stream *stream)
 static bool on_reply(void *context, size_t index, const struct dial_reply *reply)
 {
     struct link *l = context;
+    if (reply->kind == DIAL_REPLY_ERROR && l->events->refused)
+        l->events->refused(l->context, l->peer, reply->text);
     if (reply->kind != DIAL_REPLY_TEXT)
         return false;
     struct dial_command commands[2];

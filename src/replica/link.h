@@ -52,6 +52,8 @@ struct link_events {
     size_t (*introduce)(void *context, uint8_t peer, struct dial_command commands[static 2]);
     /* The peer accepted us; answer is its reply.  False refuses the link. */
     bool (*accepted)(void *context, uint8_t peer, struct slice answer);
+    /* It refused us with this error; NULL: nobody wants to know. */
+    void (*refused)(void *context, uint8_t peer, struct slice error);
     void (*up)(void *context, uint8_t peer);
     void (*down)(void *context, uint8_t peer);
     void (*frame)(void *context, uint8_t peer, const struct frame *frame);

@@ -149,9 +149,10 @@ static uint64_t behind_ms_of(const struct replica *r, int peer)
 uint64_t ordering_clock_ms(const struct replica *r)
 {
     uint64_t behind[RABIA_MEMBERS_MAX]; /* of the peers that are there, ascending */
-    int count = 0, needed = r->member_count / 2;
+    uint16_t voters = membership_voters(r);
+    int count = 0, needed = __builtin_popcount(voters) / 2;
     for (int i = 0; i < r->member_count; i++) {
-        if (i == r->self || !peers_is_heard(r, i))
+        if (i == r->self || !(voters >> i & 1) || !peers_is_heard(r, i))
             continue;
         uint64_t ms = behind_ms_of(r, i);
         int at = count++;
@@ -168,7 +169,7 @@ uint64_t ordering_clock_ms(const struct replica *r)
 bool ordering_may_step(const struct replica *r)
 {
     enum formation_stage stage = r->formation.own.stage;
-    return r->order && !r->is_loading && !r->is_installing && memory_error(r->memory) == 0 &&
+    return r->order && !r->is_loading && !r->is_installing && !r->is_removed && memory_error(r->memory) == 0 &&
            (stage == FORMATION_FORMED || stage == FORMATION_REJOINING);
 }
 

@@ -29,7 +29,7 @@ bool peers_is_news(struct replica *r, int member, const char *why)
 static int index_of(const struct replica *r, uint64_t id)
 {
     for (int i = 0; i < r->member_count; i++)
-        if (r->members[i].id == id)
+        if (r->members[i].id == id && r->links[i].loop)
             return i;
     return -1;
 }
@@ -38,12 +38,14 @@ static size_t on_introduce(void *context, uint8_t peer, struct dial_command comm
 {
     struct replica *r = context;
     snprintf(r->introduction[0], sizeof r->introduction[0], "%d", REPLICA_PROTOCOL_VERSION);
-    snprintf(r->introduction[1], sizeof r->introduction[1], "%u", r->members[r->self].id);
+    snprintf(r->introduction[1], sizeof r->introduction[1], "%u", r->self_id);
     snprintf(r->introduction[2], sizeof r->introduction[2], "%u", r->members[peer].id);
     snprintf(r->introduction[3], sizeof r->introduction[3], "%" PRIu64, own_incarnation(r));
+    bool is_first = r->formation.own.epoch == 0 && r->roster.version == 0;
+    const char *text = is_first ? r->members_text : "-";
     struct slice argv[] = {SLICE_LITERAL("RABIA"),          SLICE_LITERAL("LINK"),
                            slice_from(r->introduction[0]),  slice_from(r->cluster_name),
-                           slice_from(r->members_text),     slice_from(r->introduction[1]),
+                           slice_from(text),                slice_from(r->introduction[1]),
                            slice_from(r->introduction[2]),  slice_from(r->introduction[3])};
     static_assert(sizeof argv == sizeof r->introduction_argv, "the introduction's words");
     memcpy(r->introduction_argv, argv, sizeof argv);
@@ -65,6 +67,14 @@ static bool on_accepted(void *context, uint8_t peer, struct slice answer)
         !slice_to_uint64(slice_make(answer.ptr + 3, answer.len - 3), &incarnation) || incarnation == 0)
         return false;
     return forming_meet(r, peer, incarnation);
+}
+
+static void on_refused(void *context, uint8_t peer, struct slice error)
+{
+    (void)peer;
+    struct replica *r = context;
+    if (error.len >= 8 && memcmp(error.ptr, "REMOVED ", 8) == 0)
+        r->was_told_removed = true;
 }
 
 static void on_up(void *context, uint8_t peer)
@@ -172,7 +182,7 @@ static enum status hear_snapshot(struct replica *r, uint8_t peer, const struct f
  * says is counted (protocol.md, epoch). */
 static void learn_incarnations(struct replica *r, uint8_t peer, const struct frame_identity *identity)
 {
-    for (uint8_t i = 0; i < r->member_count; i++) {
+    for (uint8_t i = 0; i < r->member_count && i < identity->member_count; i++) {
         uint64_t named = identity->incarnations[i], known = r->formation.members[i].incarnation;
         if (i == peer || named <= known)
             continue;
@@ -214,7 +224,7 @@ static void on_frame(void *context, uint8_t peer, const struct frame *frame)
     struct replica *r = context;
     const struct frame_identity *identity = &frame->identity;
     enum status status = STATUS_MISMATCH;
-    if (identity->sender == r->members[peer].id && identity->member_count == r->member_count &&
+    if (identity->sender == r->members[peer].id && identity->member_count > peer &&
         identity->incarnations[peer] == r->formation.members[peer].incarnation) {
         learn_incarnations(r, peer, identity);
         status = hear(r, peer, frame);
@@ -232,6 +242,7 @@ const struct link_events peers_link_events = {
     .up = on_up,
     .down = on_down,
     .frame = on_frame,
+    .refused = on_refused,
 };
 
 /* --- hello: a peer dials us ----------------------------------------------- */
@@ -246,15 +257,24 @@ static const char *refuse(struct replica *r, const struct replica_hello *hello, 
 
 const char *replica_check_hello(struct replica *r, const struct replica_hello *hello)
 {
-    if (r->is_lone || r->member_count == 1)
+    if (r->is_lone || r->self_id == 0)
         return refuse(r, hello, "this server has no cluster-members");
     if (hello->version != REPLICA_PROTOCOL_VERSION)
         return refuse(r, hello, "it speaks another version of the replicas' protocol");
     if (!slice_equal(hello->cluster_name, slice_from(r->cluster_name)))
         return refuse(r, hello, "its cluster-name differs");
-    if (!slice_equal(hello->members, slice_from(r->members_text)))
+    if (r->is_joining || r->is_removed)
+        return refuse(r, hello, "this server is not a member now");
+    if (membership_is_gone(r, hello->from_id)) {
+        snprintf(r->hello_error, sizeof r->hello_error, "REMOVED member %" PRIu64 " was removed from the cluster",
+                 hello->from_id);
+        return r->hello_error;
+    }
+    /* About to form its first cluster: that needs the same list on all. */
+    bool is_first = !slice_is(hello->members, "-");
+    if (is_first && (r->roster.version > 0 || !slice_equal(hello->members, slice_from(r->members_text))))
         return refuse(r, hello, "its cluster-members differ");
-    if (hello->to_id != r->members[r->self].id)
+    if (hello->to_id != r->self_id)
         return refuse(r, hello, "it takes this server for another member");
     int from = index_of(r, hello->from_id);
     if (from < 0 || from == r->self || hello->incarnation == 0)
@@ -272,7 +292,10 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
 void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream)
 {
     int from = index_of(r, hello->from_id);
-    CHECK(from >= 0);
+    if (from < 0) {
+        stream_free(stream);
+        return;
+    }
     link_accept(&r->links[from], stream);
 }
 

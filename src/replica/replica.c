@@ -34,23 +34,12 @@ bool replica_is_loading(const struct replica *r)
 
 /* --- life ----------------------------------------------------------------- */
 
-static char *text_of_members(const struct replica *r)
-{
-    struct buf text;
-    buf_init(&text);
-    for (int i = 0; i < r->member_count; i++)
-        buf_printf(&text, "%s%u@%s:%d", i ? " " : "", r->members[i].id, r->members[i].host, r->members[i].port);
-    buf_append(&text, "", 1);
-    char *copy = mem_strdup(buf_head(&text));
-    buf_deinit(&text);
-    return copy;
-}
-
 static void fail_client(void *context, struct proposer_client *client, const void *row,
                         enum proposer_failure failure)
 {
     struct replica *r = context;
-    r->clients.fail(client, row, failure);
+    if (client != &r->silent)
+        r->clients.fail(client, row, failure);
 }
 
 /* Passing time is looked at when a pass ends; the timer only sees that one
@@ -60,30 +49,17 @@ static void on_wake(void *context)
     (void)context;
 }
 
-static void copy_members(struct replica *r, const struct replica_options *options)
+static void copy_join(struct replica *r, const struct replica_options *options)
 {
-    CHECK(options->member_count >= 1);
-    CHECK(options->member_count <= RABIA_MEMBERS_MAX);
-    r->member_count = (uint8_t)options->member_count;
-    int self = -1;
-    for (int i = 0; i < r->member_count; i++) {
-        r->members[i] = options->members[i];
-        r->members[i].host = mem_strdup(options->members[i].host);
-        if (r->members[i].id == options->self_id)
-            self = i;
-        if (i > 0)
-            CHECK(r->members[i].id > r->members[i - 1].id);
-    }
-    CHECK(self >= 0);
-    r->self = (uint8_t)self;
-    r->members_text = text_of_members(r);
+    CHECK(options->join_count <= RABIA_MEMBERS_MAX);
+    r->join_count = options->join_count;
+    for (int i = 0; i < r->join_count; i++)
+        r->join[i] = (struct replica_member){.host = mem_strdup(options->join[i].host), .port = options->join[i].port};
 }
 
 static void init_order_options(struct replica *r, const struct replica_options *options)
 {
     rabia_options_default(&r->order_options);
-    r->order_options.member_count = r->member_count;
-    r->order_options.self = r->self;
     r->order_options.first_lap = FIRST_LAP;
     r->order_options.forfeit_floor_us = options->forfeit_floor_us;
     r->order_options.forfeit_ceiling_us = options->forfeit_ceiling_us;
@@ -91,13 +67,6 @@ static void init_order_options(struct replica *r, const struct replica_options *
     r->order_options.history_bytes_max = options->peer_backlog_bytes;
     r->order_options.skip_ahead_max = options->skip_ahead_max;
     r->order_options.flush_before_send = memory_flushes_first(r->memory);
-}
-
-static void init_links(struct replica *r)
-{
-    for (uint8_t i = 0; i < r->member_count; i++)
-        if (i != r->self)
-            link_init(&r->links[i], r->loop, &r->identity, &peers_link_events, r, i, &r->members[i], r->self > i);
 }
 
 static void init_proposer(struct replica *r, const struct replica_options *options)
@@ -116,16 +85,18 @@ static void init_proposer(struct replica *r, const struct replica_options *optio
 
 static void init_cluster(struct replica *r, const struct replica_options *options)
 {
-    copy_members(r, options);
+    copy_join(r, options);
     r->cluster_name = mem_strdup(options->cluster_name);
     r->password = options->password ? mem_strdup(options->password) : NULL;
     r->cluster_timeout_us = options->cluster_timeout_us;
     rabia_out_init(&r->out);
     init_order_options(r, options);
+    membership_begin(r, options->members, options->member_count, options->self_id);
+    r->apply.roster = membership_change;
+    r->apply.roster_context = r;
+    r->apply.silent = &r->silent;
     init_proposer(r, options);
     divergence_init(&r->divergence, r->member_count, r->self);
-    r->identity.sender = r->members[r->self].id;
-    r->identity.member_count = r->member_count;
     timer_init(&r->wake_timer, r->loop, on_wake, r);
     r->wait_logged_us = replica_now(r);
 }
@@ -137,8 +108,8 @@ static enum status open_memory(struct replica *r, const struct replica_options *
         .loop = r->loop,
         .keyspace = r->keyspace,
         .dir = options->dir,
-        .cluster_name = options->members ? options->cluster_name : "",
-        .self_id = options->members ? options->self_id : 0,
+        .cluster_name = options->members || options->join_count ? options->cluster_name : "",
+        .self_id = options->members || options->join_count ? options->self_id : 0,
         .is_journaled = options->is_journaled,
         .mode = options->journal_mode,
         .segment_bytes = options->journal_segment_bytes,
@@ -157,7 +128,7 @@ enum status replica_create(struct replica **replica, const struct replica_option
     r->loop = options->loop;
     r->keyspace = options->keyspace;
     r->clients = options->clients;
-    r->is_lone = !options->members && !options->is_journaled;
+    r->is_lone = !options->members && options->join_count == 0 && !options->is_journaled;
     r->is_loading = true;
     r->save_rule_count = options->save_rule_count;
     memcpy(r->save_rules, options->save_rules, (size_t)options->save_rule_count * sizeof *r->save_rules);
@@ -170,7 +141,7 @@ enum status replica_create(struct replica **replica, const struct replica_option
     apply_init(&r->apply, options->keyspace, options->commands, &options->clients);
     if (!r->is_lone) {
         struct replica_options whole = *options;
-        if (!whole.members) {
+        if (!whole.members && whole.join_count == 0) {
             whole.members = &only_member;
             whole.member_count = 1;
             whole.self_id = 0;
@@ -185,11 +156,12 @@ static void deinit_cluster(struct replica *r)
 {
     timer_cancel(&r->wake_timer);
     transfer_free(r);
-    for (int i = 0; i < r->member_count; i++) {
+    joining_stop(r);
+    for (int i = 0; i < RABIA_MEMBERS_MAX; i++) {
         frame_assembly_reset(&r->assemblies[i]);
-        if (i != r->self && r->links[i].loop)
+        if (r->links[i].loop)
             link_deinit(&r->links[i]);
-        mem_free((char *)(uintptr_t)r->members[i].host);
+        mem_free((char *)(uintptr_t)r->join[i].host);
     }
     proposer_deinit(&r->proposer);
     if (r->order)
@@ -290,13 +262,37 @@ static void on_replayed(void *context, const struct rabia_record *record)
         on_loading(r, r->loading_total, r->loading_total);
 }
 
+/* The list of members is data: what is remembered of it overrides the first one. */
+static bool restore_roster(struct replica *r, struct slice state, struct slice *core)
+{
+    struct roster roster;
+    *core = slice_make(NULL, 0);
+    if (state.len == 0)
+        return true;
+    if (!membership_read_state(state, core, &roster) || roster_find(&roster, r->self_id) < 0)
+        return false;
+    char *first = r->members_text;
+    r->members_text = NULL;
+    r->roster = roster;
+    bool was_given = !r->is_joining;
+    r->is_joining = false;
+    membership_renumber(r);
+    if (was_given && strcmp(first, r->members_text) != 0)
+        log_notice("replica", "cluster-members is \"%s\", but by now the members are \"%s\"", first, r->members_text);
+    mem_free(first);
+    return true;
+}
+
 static bool restore_order(struct replica *r, struct slice state)
 {
     const struct memory_identity *identity = memory_identity(r->memory);
-    if (identity->seed == 0)
+    struct slice core;
+    if (identity->seed == 0 || (r->is_joining && state.len == 0))
         return true;
+    if (!restore_roster(r, state, &core))
+        return false;
     r->order_options.cluster_seed = r->apply.seed = identity->seed;
-    r->order = rabia_restore(&r->order_options, state, replica_now(r));
+    r->order = rabia_restore(&r->order_options, core, replica_now(r));
     r->order_seed = identity->seed;
     r->order_deadline_us = replica_now(r);
     return r->order != NULL;
@@ -306,6 +302,7 @@ static bool restore_order(struct replica *r, struct slice state)
 static void make_claim(struct replica *r)
 {
     const struct memory_identity *identity = memory_identity(r->memory);
+    membership_renumber(r);
     bool is_whole = memory_is_whole(r->memory) && r->order;
     struct formation_claim own = {
         .stage = is_whole ? FORMATION_FORMED : FORMATION_GATHERING,
@@ -333,6 +330,21 @@ static void speak(struct replica *r)
                rabia_frontier(r->order));
 }
 
+/* It was killed between a snapshot from a peer and its own: the journal has a gap.  It is
+ * without memory anyway, so the data may come from the peers once more. */
+static void forget_replayed(struct replica *r, const struct roster *given)
+{
+    log_warning("replica", "the journal has a gap, as this member had not come back whole when it ended: its data is "
+                           "fetched from the peers anew");
+    rabia_free(r->order);
+    r->order = NULL;
+    r->order_seed = 0;
+    keyspace_flush(r->keyspace, -1, false);
+    r->apply.position = 0;
+    r->roster = *given;
+    r->is_journal_damaged = false;
+}
+
 static enum status load_cluster(struct replica *r, char error[static REPLICA_ERROR_MAX])
 {
     struct snapshot_head head = {0};
@@ -350,7 +362,10 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
         snprintf(error, REPLICA_ERROR_MAX, "%s: its place in the order is malformed", memory_snapshot_path(r->memory));
         return STATUS_MALFORMED;
     }
+    struct roster given = r->roster;
     status = memory_replay(r->memory, on_replayed, r, error);
+    if (status == STATUS_OK && r->is_journal_damaged && memory_identity(r->memory)->is_rejoining)
+        forget_replayed(r, &given);
     if (status == STATUS_OK && r->is_journal_damaged) {
         snprintf(error, REPLICA_ERROR_MAX, "the journal contradicts itself or the snapshot: kvstore-check can tell more");
         status = STATUS_MALFORMED;
@@ -360,7 +375,8 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
     make_claim(r);
     divergence_pass(&r->divergence, r->apply.position / 16);
     r->is_loading = false;
-    init_links(r);
+    r->is_roster_dirty = true;
+    membership_settle(r);
     if (r->formation.own.stage == FORMATION_FORMED)
         speak(r);
     (void)formation_begin(&r->formation);
@@ -449,11 +465,11 @@ bool replica_is_drained(const struct replica *r)
 
 /* --- snapshots ------------------------------------------------------------ */
 
-struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_BYTES])
+struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX])
 {
     struct memory_save save = {.position = replica_position(r)};
     if (r->order)
-        save.state = slice_make(bytes, rabia_export(r->order, bytes));
+        save.state = slice_make(bytes, membership_write_state(r, bytes));
     return save;
 }
 
@@ -483,7 +499,7 @@ static void restate(struct replica *r)
 
 enum status replica_save(struct replica *r, bool is_in_background)
 {
-    unsigned char bytes[RABIA_EXPORT_BYTES];
+    unsigned char bytes[REPLICA_STATE_BYTES_MAX];
     if (r->is_loading || r->is_installing || memory_is_saving(r->memory))
         return STATUS_AGAIN;
     struct memory_save save = replica_save_of_now(r, bytes);
@@ -614,7 +630,7 @@ static uint64_t links_pass_end(struct replica *r)
 {
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < r->member_count; i++)
-        if (i != r->self)
+        if (r->links[i].loop)
             next = earlier_of(next, link_pass_end(&r->links[i]));
     flush_links(r);
     /* A link that broke just now may have made the order speak to one whose
@@ -630,6 +646,7 @@ void replica_pass_end(struct replica *r)
     if (r->is_lone || r->is_loading)
         return;
     uint64_t now = replica_now(r);
+    membership_settle(r);
     watch_quorum(r, now);
     if (now >= r->claim_said_us + CLAIM_REPEAT_US)
         forming_say_claim(r);
@@ -671,6 +688,9 @@ void replica_cron(struct replica *r)
     memory_cron(r->memory, replica_now(r));
     watch_saves(r);
     save_if_due(r);
-    if (!r->is_lone)
-        log_waiting(r, replica_now(r));
+    if (r->is_lone)
+        return;
+    membership_cron(r);
+    joining_cron(r);
+    log_waiting(r, replica_now(r));
 }

@@ -28,6 +28,7 @@
 #include "persist/journal.h"
 #include "replica/memory.h"
 #include "replica/proposer.h"
+#include "replica/roster.h"
 #include "store/keyspace.h"
 
 /* Version of what replicas say to each other; peers with another are refused. */
@@ -57,8 +58,11 @@ struct replica_options {
     struct keyspace *keyspace; /* borrowed; empty */
     const struct command_table *commands;
     struct replica_clients clients;
-    const struct replica_member *members; /* in ascending order of id; copied.  NULL for a lone replica */
+    const struct replica_member *members; /* the first list, in ascending order of id; copied.  NULL for a lone
+                                             replica, and for one that joins.  What is remembered overrides it */
     int member_count;
+    const struct replica_member *join; /* whom to ask for the list, ids are not read; copied */
+    int join_count;
     uint16_t self_id;
     const char *cluster_name; /* copied; peers with another name are refused */
     const char *password;     /* for peers' AUTH; may be NULL or empty */
@@ -163,7 +167,8 @@ enum status replica_save(struct replica *r, bool is_in_background) MUST_CHECK;
  * the peer, valid until the next call, and logs it. */
 struct replica_hello {
     uint64_t version;
-    struct slice cluster_name, members; /* members as replica_members_text prints them */
+    struct slice cluster_name, members; /* members as replica_members_text prints them; "-" from one that is
+                                           not about to form its first cluster */
     uint64_t from_id, to_id, incarnation;
 };
 const char *replica_check_hello(struct replica *r, const struct replica_hello *hello);
@@ -172,14 +177,38 @@ void replica_accept(struct replica *r, const struct replica_hello *hello, struct
 const char *replica_members_text(const struct replica *r);
 uint64_t replica_incarnation(const struct replica *r);
 
+/* --- membership ----------------------------------------------------------- */
+
+/* Why RABIA ADD, REMOVE, REPLACE or MOVE is not even to be proposed here, or NULL; valid until
+ * the next call.  Most refusals come out of the order instead. */
+const char *replica_refusal_of_change(struct replica *r, int argc, const struct slice *argv);
+
+/* RABIA ROSTER version cluster id: the list of members, for one that joins.  An error
+ * text, or NULL and *answer is filled. */
+struct replica_roster_question {
+    uint64_t version, id;
+    struct slice cluster_name;
+};
+struct replica_roster_answer {
+    uint64_t epoch, seed;
+    bool is_gone; /* who asked was removed, and that is in force */
+    size_t size;
+    unsigned char bytes[ROSTER_BYTES_MAX];
+};
+const char *replica_roster(struct replica *r, const struct replica_roster_question *question,
+                           struct replica_roster_answer *answer);
+
 /* --- looking ------------------------------------------------------------- */
 
 enum replica_state {
     REPLICA_LONE,
     REPLICA_LOADING,
+    REPLICA_JOINING,   /* waits to be put on the list of members */
     REPLICA_FORMING,   /* waits for the other members: a new cluster, or a recovery */
     REPLICA_REJOINING, /* without memory: learns, silent until it may speak again */
     REPLICA_UP,
+    REPLICA_LEARNER,   /* caught up or about to, without a voice yet */
+    REPLICA_REMOVED,   /* no longer of the cluster: stopped serving */
     REPLICA_BEHIND,    /* fell behind what peers keep: fetches a snapshot */
     REPLICA_DIVERGED,  /* its data differs from what a quorum agrees on: stopped serving */
     REPLICA_FAILED     /* its disk failed: silent until restarted */
@@ -188,6 +217,12 @@ enum replica_link_state { LINK_SELF, LINK_DOWN, LINK_DIALING, LINK_UP };
 
 struct replica_peer_status {
     uint16_t id;
+    uint8_t index; /* its lane */
+    enum roster_state member_state;
+    bool has_voice;       /* counts at the frontier */
+    uint64_t voice_from;  /* lap from which that will change; RABIA_NO_LAP: no change is under way */
+    uint16_t replaces;
+    uint64_t behind_laps;
     const char *host; /* lives as long as the replica */
     int port;
     enum replica_link_state link;
@@ -203,7 +238,10 @@ struct replica_status {
     const char *state_text;
     char waiting_for[256]; /* what a replica that is not up waits for, "" otherwise */
     bool has_quorum;
-    int member_count, self_index;
+    int member_count;  /* members and learners */
+    int removed_count; /* peers behind those */
+    int voter_count;
+    uint64_t roster_version;
     uint16_t self_id;
     uint64_t incarnation, position;
     int64_t logical_time_ms;

@@ -6,15 +6,20 @@
  *   forming.c        from stages of formation.h to what must be done for them
  *   peers.c          events of links, frames, introductions
  *   transfer.c       snapshots from and to peers
+ *   membership.c     who belongs to the cluster (roster.h), put into effect
+ *   joining.c        asking others for the list of members
  *   replica_status.c what it waits for, what it refuses, RABIA STATUS
  *
  * Who may do what, by stage:
  *
  *                   steps the order   serves   state shown
  *   (loading)             no            no      loading
+ *   (joining)             no            no      joining
  *   GATHERING, READY      no            no      forming
  *   REJOINING             yes           no      rejoining
  *   FORMED                yes           yes     up
+ *     without a voice     yes           no      learner
+ *   is_removed            no            no      removed
  *   is_installing         no            no      behind
  *   is_diverged           yes           no      diverged
  *   memory has failed     no            no      failed */
@@ -29,11 +34,21 @@
 #include "replica/memory.h"
 #include "replica/proposer.h"
 #include "replica/replica.h"
+#include "replica/roster.h"
 
 enum {
     FIRST_LAP = 1,           /* so that position 0 means: nothing yet */
     HEARD_US = 1000 * 1000,  /* a peer that spoke within this is there */
     SAVE_RULES_MAX = 16,
+    /* Of a snapshot's state: two lengths, the core's export, the roster. */
+    REPLICA_STATE_BYTES_MAX = 8 + RABIA_EXPORT_BYTES + ROSTER_BYTES_MAX,
+};
+
+/* An answer to RABIA ROSTER. */
+struct roster_heard {
+    bool is_there, is_gone; /* is_gone: we were removed, and that is in force */
+    uint64_t epoch, seed;
+    struct roster roster;
 };
 
 /* A snapshot on its way to a peer. */
@@ -68,8 +83,27 @@ struct replica {
 
     /* Everything below: not when is_lone. */
     char *cluster_name, *password, *members_text;
-    struct replica_member members[RABIA_MEMBERS_MAX];
-    uint8_t member_count, self;
+    struct roster roster;
+    uint16_t self_id;
+    bool is_joining;      /* no list of members yet: it is asked for */
+    bool is_unlisted;     /* who was asked has not got us on its list */
+    bool was_told_removed; /* by a peer that refused us; membership_cron acts on it */
+    bool is_removed;      /* no longer of the cluster: silent for good */
+    bool is_roster_dirty; /* membership_settle has something to do */
+    struct replica_member members[RABIA_MEMBERS_MAX]; /* by index, out of the roster: holes and the removed included */
+    uint8_t member_count, self; /* indices in use lie below member_count */
+    struct roster_entry linked[RABIA_MEMBERS_MAX]; /* as its link was opened */
+    uint64_t leaving_since_us[RABIA_MEMBERS_MAX];  /* removed, and still told so; 0: no */
+    uint16_t told_listeners;
+    const struct rabia *told_order;
+    struct proposer_client silent; /* of the replica's own commands */
+    uint64_t voice_again_us;
+    struct replica_member join[RABIA_MEMBERS_MAX]; /* cluster-join; ids 0 */
+    int join_count, roster_turn;
+    struct dial *roster_dial; /* NULL: not asking */
+    uint64_t roster_asked_us;
+    struct roster_heard heard;
+    char roster_error[128], change_refusal[ROSTER_REASON_MAX];
     struct rabia_options order_options;
     struct rabia *order; /* NULL while GATHERING or READY without memory */
     uint64_t order_seed; /* of the epoch it belongs to */
@@ -125,7 +159,7 @@ static inline uint64_t own_incarnation(const struct replica *r)
 /* --- replica.c ------------------------------------------------------------- */
 
 /* What a snapshot of now holds; state lives in bytes. */
-struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static RABIA_EXPORT_BYTES]);
+struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX]);
 
 /* --- ordering.c ------------------------------------------------------------ */
 
@@ -176,6 +210,38 @@ void transfer_lost(struct replica *r, uint8_t peer);
 /* Goes on sending where links have drained, asks again where nothing came. */
 void transfer_pass_end(struct replica *r);
 void transfer_free(struct replica *r);
+
+/* --- membership.c ---------------------------------------------------------- */
+
+/* The list to begin with, in ascending order of id; empty: to be asked for. */
+void membership_begin(struct replica *r, const struct replica_member *members, int count, uint16_t self_id);
+/* What follows from the roster at once: indices, addresses, the core's options. */
+void membership_renumber(struct replica *r);
+/* The rest: links, who counts, who listens.  Outside the core's steps; cheap if nothing changed. */
+void membership_settle(struct replica *r);
+/* apply.h's hook. */
+void membership_change(void *context, struct call *call, uint64_t lap);
+/* A list from elsewhere, with ourselves on it, for a replica that takes no part yet. */
+bool membership_adopt(struct replica *r, const struct roster *roster);
+/* We were removed, and that is in force. */
+void membership_leave(struct replica *r);
+void membership_cron(struct replica *r);
+void membership_close_links(struct replica *r);
+/* Members with a voice at the frontier, a bit per index. */
+uint16_t membership_voters(const struct replica *r);
+bool membership_has_voice(const struct replica *r);
+bool membership_hears_quorum(const struct replica *r, uint16_t mask);
+/* Removed, and out of force. */
+bool membership_is_gone(const struct replica *r, uint64_t id);
+size_t membership_write_state(const struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX]);
+/* False: malformed.  core points into state. */
+bool membership_read_state(struct slice state, struct slice *core, struct roster *roster);
+
+/* --- joining.c -------------------------------------------------------------- */
+
+void joining_cron(struct replica *r);
+void joining_describe(const struct replica *r, char *text, size_t size);
+void joining_stop(struct replica *r);
 
 /* --- replica_status.c ------------------------------------------------------ */
 

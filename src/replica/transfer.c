@@ -18,6 +18,7 @@
 enum {
     TRANSFER_QUEUE_BYTES = 8 << 20,
     TRANSFER_SILENT_US = 5 * 1000 * 1000,
+    TRANSFER_CHOOSE_US = 200 * 1000, /* nobody to ask: looks again after this */
 };
 
 /* --- sending -------------------------------------------------------------- */
@@ -108,7 +109,7 @@ void transfer_asked(struct replica *r, uint8_t peer)
         return;
     end_sending(r, peer);
     int fd, child;
-    unsigned char bytes[RABIA_EXPORT_BYTES];
+    unsigned char bytes[REPLICA_STATE_BYTES_MAX];
     struct memory_save save = replica_save_of_now(r, bytes);
     if (memory_stream_begin(r->memory, &save, &fd, &child) != STATUS_OK) {
         log_warning("replica", "cannot start a process to send a snapshot");
@@ -127,9 +128,10 @@ static bool choose_peer(struct replica *r)
 {
     for (int i = 1; i <= r->member_count; i++) {
         uint8_t peer = (uint8_t)((r->receiving_from + i) % r->member_count);
-        if (peer != r->self && peers_is_heard(r, peer) &&
+        if (peer != r->self && peers_is_heard(r, peer) && r->roster.entries[peer].state == ROSTER_MEMBER &&
             r->formation.members[peer].claim.stage == FORMATION_FORMED &&
-            r->formation.members[peer].claim.position > r->apply.position) {
+            r->formation.members[peer].claim.position > r->apply.position &&
+            r->formation.members[peer].claim.position >= r->roster.position) {
             r->receiving_from = peer;
             return true;
         }
@@ -151,8 +153,10 @@ static void ask(struct replica *r)
     drop_received(r);
     r->asked_us = r->received_us = replica_now(r);
     r->received_bytes = 0;
-    if (!choose_peer(r))
+    if (!choose_peer(r)) {
+        r->received_us -= TRANSFER_SILENT_US - TRANSFER_CHOOSE_US;
         return;
+    }
     log_notice("replica", "asking member %u for a snapshot", r->members[r->receiving_from].id);
     link_send_bytes(&r->links[r->receiving_from], FRAME_SNAPSHOT_ASK, slice_make("", 0));
 }
@@ -185,12 +189,22 @@ static void begin_receiving(struct replica *r)
 static void install(struct replica *r)
 {
     const struct snapshot_head *head = snapshot_reader_head(r->receiving);
+    struct slice core;
+    struct roster roster;
+    if (!membership_read_state(head->state, &core, &roster) || roster_find(&roster, r->self_id) != r->self) {
+        log_warning("replica", "the snapshot from member %u knows nothing of this one",
+                    r->members[r->receiving_from].id);
+        ask(r);
+        return;
+    }
     proposer_abandon(&r->proposer);
-    if (!rabia_install(r->order, head->state, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
+    if (!rabia_install(r->order, core, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
         log_warning("replica", "the snapshot from member %u is not ahead of what is here", r->members[r->receiving_from].id);
         ask(r);
         return;
     }
+    r->roster = roster;
+    r->is_roster_dirty = true;
     r->apply.position = head->position;
     keyspace_advance(r->keyspace, head->logical_time_ms);
     divergence_init(&r->divergence, r->member_count, r->self);

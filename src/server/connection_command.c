@@ -209,7 +209,7 @@ static void time_command(struct call *c)
 /* Laps every lane of which a peer has decided, as positions count. */
 static uint64_t peer_position(const struct replica_status *status, int index)
 {
-    return status->order.lanes[index].frontier_lap * 16;
+    return status->order.lanes[status->peers[index].index].frontier_lap * 16;
 }
 
 static void role_command(struct call *c)
@@ -245,7 +245,7 @@ static int64_t count_holders(const struct session *s)
     replica_get_status(s->server->replica, &status);
     if (status.state == REPLICA_LONE)
         return 0;
-    int64_t holders = 0, rest_of_quorum = status.member_count / 2;
+    int64_t holders = 0, rest_of_quorum = status.voter_count / 2;
     for (int i = 0; i < status.member_count; i++)
         if (status.peers[i].link == LINK_UP && peer_position(&status, i) > s->last_write_position)
             holders++;

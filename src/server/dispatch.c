@@ -305,6 +305,9 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
     const char *refusal = refusal_of(s, row);
     if (refusal)
         return answer_error(s, row, refusal);
+    if ((row->flags & COMMAND_ROSTER) &&
+        (refusal = replica_refusal_of_change(s->server->replica, call->argc, call->argv)) != NULL)
+        return answer_error(s, row, refusal);
     if (must_pause(s, row))
         return MUST_WAIT;
     bool is_here = row->route == ROUTE_LOCAL || replica_is_lone(s->server->replica) ||

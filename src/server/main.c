@@ -33,7 +33,8 @@ static void usage(void)
          "  kvstore-server                      a lone server on port 6379\n"
          "  kvstore-server --port 7777\n"
          "  kvstore-server kvstore.conf --loglevel verbose\n"
-         "  kvstore-server --cluster-self 1 --cluster-members \"1@10.0.0.1:7001 2@10.0.0.2:7001 3@10.0.0.3:7001\"");
+         "  kvstore-server --cluster-self 1 --cluster-members \"1@10.0.0.1:7001 2@10.0.0.2:7001 3@10.0.0.3:7001\"\n"
+         "  kvstore-server --cluster-self 4 --cluster-join 10.0.0.1:7001 --port 7004");
 }
 
 static _Noreturn void die(const char *what, const char *why)
@@ -137,6 +138,8 @@ static void create_replica(struct server *server)
         .clients = session_replica_clients,
         .members = config->member_count ? config->members : NULL,
         .member_count = config->member_count,
+        .join = config->join,
+        .join_count = config->join_count,
         .self_id = (uint16_t)config->cluster_self,
         .cluster_name = config->cluster_name,
         .password = config->requirepass,
@@ -251,7 +254,7 @@ static void start(struct server *server)
     server_start(server);
     write_pidfile(config);
     log_notice("server", "kvstore " KVSTORE_VERSION " is ready for connections on port %d, %s", config->port,
-               config->member_count ? "as a member of a cluster" : "alone");
+               config->cluster_self ? "as a member of a cluster" : "alone");
 }
 
 static void stop(struct server *server)
