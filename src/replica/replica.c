@@ -502,6 +502,9 @@ enum status replica_save(struct replica *r, bool is_in_background)
     unsigned char bytes[REPLICA_STATE_BYTES_MAX];
     if (r->is_loading || r->is_installing || memory_is_saving(r->memory))
         return STATUS_AGAIN;
+    /* What could not be written was not applied, but the order has passed it. */
+    if (memory_error(r->memory))
+        return STATUS_IO;
     struct memory_save save = replica_save_of_now(r, bytes);
     restate(r);
     enum status status = is_in_background ? memory_save_begin(r->memory, &save) : memory_save_now(r->memory, &save);

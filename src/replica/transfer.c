@@ -105,7 +105,8 @@ static const struct stream_handler source_handler = {.on_input = on_source_input
 
 void transfer_asked(struct replica *r, uint8_t peer)
 {
-    if (r->formation.own.stage != FORMATION_FORMED || r->is_installing)
+    bool is_data_good = !r->is_installing && !r->is_diverged && memory_error(r->memory) == 0;
+    if (r->formation.own.stage != FORMATION_FORMED || !is_data_good)
         return;
     end_sending(r, peer);
     int fd, child;
