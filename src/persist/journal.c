@@ -442,6 +442,7 @@ void journal_get_figures(struct journal *j, struct journal_figures *figures)
     for (size_t i = 0; i < j->segment_count; i++) {
         const struct journal_segment *segment = j->segments[i];
         figures->bytes_on_disk += segment->end > segment->capacity ? segment->end : segment->capacity;
+        figures->bytes_used += segment->end;
     }
     figures->bytes_on_disk += j->spare_count * j->segment_bytes + (j->next ? j->segment_bytes : 0);
     pthread_mutex_unlock(&j->lock);

@@ -151,6 +151,7 @@ enum status journal_read(struct journal *j, uint64_t from_seq, size_t max_bytes,
                          void *context) MUST_CHECK;
 
 struct journal_figures {
+    uint64_t bytes_used; /* of segments that hold records; what a snapshot can free is part of it */
     uint64_t segments, bytes_on_disk, first_seq, appended_seq, written_seq, flushed_seq;
     uint64_t active_number; /* of the segment being written */
     uint64_t spares;        /* recycled files that wait for use */

@@ -522,7 +522,7 @@ static bool is_save_due(struct replica *r, const struct memory_figures *figures)
     for (int i = 0; i < r->save_rule_count; i++)
         if (changes >= r->save_rules[i].changes && age_s >= r->save_rules[i].seconds)
             return true;
-    return figures->is_journaled && figures->journal.bytes_on_disk > r->journal_rewrite_bytes && changes > 0;
+    return figures->is_journaled && figures->journal.bytes_used > r->journal_rewrite_bytes && changes > 0;
 }
 
 static void save_if_due(struct replica *r)
