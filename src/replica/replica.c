@@ -374,9 +374,9 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
         return status;
     make_claim(r);
     divergence_pass(&r->divergence, r->apply.position / 16);
-    r->is_loading = false;
     r->is_roster_dirty = true;
-    membership_settle(r);
+    membership_settle(r); /* still loading: the order has not begun to speak */
+    r->is_loading = false;
     if (r->formation.own.stage == FORMATION_FORMED)
         speak(r);
     (void)formation_begin(&r->formation);
