@@ -87,7 +87,8 @@ static void on_frame(void *context, uint8_t peer, const struct frame *frame)
     frame_messages_deinit(&messages);
 }
 
-static const struct link_events events = {introduce, accepted, on_up, on_down, on_frame};
+static const struct link_events events = {
+    .introduce = introduce, .accepted = accepted, .up = on_up, .down = on_down, .frame = on_frame};
 
 /* --- the accepting side's session ------------------------------------------- */
 
