@@ -147,6 +147,9 @@ static void run_heartbeat(struct rabia *r)
     if (r->now_us < r->heartbeat_due_us)
         return;
     r->heartbeat_due_us = r->now_us + r->options.heartbeat_us;
+    /* The ask timer starts anew as long as the order moves. */
+    repeat_nudge(r);
+    rejoin_repeat(r);
     struct rabia_message m = {.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1};
     outbox_send(r, everyone_else(r), true, &m);
     trim_history(r);
