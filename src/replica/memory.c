@@ -395,7 +395,8 @@ static void judge(struct memory *m)
     bool is_trusted = found->is_closed || found->is_same_boot || found->mode == JOURNAL_ALWAYS;
     m->was_whole = !m->is_new && m->is_journaled && !found->is_new && is_trusted && found->cut_seq == 0 &&
                    !m->identity.is_rejoining;
-    m->may_lack_tail = m->was_whole && !found->is_closed && !found->is_same_boot;
+    /* In the same boot as well: a disk that reported an error may have dropped what it had taken. */
+    m->may_lack_tail = m->was_whole && !found->is_closed;
 }
 
 enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context, char error[static MEMORY_ERROR_MAX])

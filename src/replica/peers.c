@@ -276,11 +276,11 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
         return refuse(r, hello, "its cluster-members differ");
     if (hello->to_id != r->self_id)
         return refuse(r, hello, "it takes this server for another member");
+    if (r->is_loading)
+        return refuse(r, hello, "this server is still loading and does not know yet who it is");
     int from = index_of(r, hello->from_id);
     if (from < 0 || from == r->self || hello->incarnation == 0)
         return refuse(r, hello, "it is not a member");
-    if (r->is_loading)
-        return refuse(r, hello, "this server is still loading and does not know yet who it is");
     if (!forming_meet(r, (uint8_t)from, hello->incarnation)) {
         snprintf(r->hello_error, sizeof r->hello_error, "OUTDATED %" PRIu64,
                  r->formation.members[from].incarnation);
