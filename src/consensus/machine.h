@@ -318,6 +318,8 @@ void members_settle(struct rabia *r);
 /* The window has moved: slots of lanes outside the list are NULL from the
  * moment their lap comes into it. */
 void members_open(struct rabia *r);
+/* Nobody waits for load to bring the pending list into force. */
+void members_nudge(struct rabia *r);
 /* The frontier has come to the lap from which the pending list holds. */
 void members_promote(struct rabia *r);
 

@@ -124,6 +124,14 @@ void members_promote(struct rabia *r)
     members_settle(r);
 }
 
+void members_nudge(struct rabia *r)
+{
+    if (!r->pending.mask)
+        return;
+    r->nudge_lap = lap_max(r->nudge_lap, r->pending.from);
+    pace_nudge(r, r->pending.from);
+}
+
 /* Depends on lap and on earlier changes alone, so all replicas answer alike. */
 uint64_t rabia_change_members(struct rabia *r, uint64_t lap, uint16_t mask)
 {
@@ -139,9 +147,7 @@ uint64_t rabia_change_members(struct rabia *r, uint64_t lap, uint16_t mask)
     uint64_t from = MUTANT(MUTANT_CHANGE_AT_ONCE) ? r->frontier + 1 : lap + r->window + 1;
     r->pending = members_make(mask, from);
     members_settle(r);
-    if (r->has_begun) {
-        r->nudge_lap = lap_max(r->nudge_lap, from);
-        pace_nudge(r, from);
-    }
+    if (r->has_begun)
+        members_nudge(r);
     return from;
 }

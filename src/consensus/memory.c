@@ -243,10 +243,13 @@ void rabia_speak(struct rabia *r, const struct rabia_speak_options *how, uint64_
     r->has_begun = true;
     r->silent_below = r->rejoin_lap;
     r->was_forfeited = false;
+    members_nudge(r);
     if (how->may_have_lost_tail && r->mark > r->frontier) {
         r->unsure_below = r->mark;
         r->nudge_lap = lap_max(r->nudge_lap, r->mark);
         pace_nudge(r, r->mark);
+        outbox_send(r, everyone_else(r), false,
+                    &(struct rabia_message){.kind = RABIA_NUDGE, .lap = r->mark, .count = 1});
         outbox_send(r, everyone_else(r), false,
                     &(struct rabia_message){
                         .kind = RABIA_RESUME, .lane = r->options.self, .lap = r->mark, .count = 1});
@@ -390,6 +393,7 @@ bool rabia_install(struct rabia *r, struct slice exported, uint64_t now_us, uint
         return false;
     rabia_begin(r, now_us, wall_ms, out);
     jump(r, &memory);
+    members_nudge(r);
     rabia_end(r);
     return true;
 }

@@ -28,7 +28,7 @@
 #include "consensus/mutant.h"
 #include "consensus/probe.h"
 
-enum { NODES = 6, WINDOW = 64, FRAMES_MAX = 1 << 12, ORDER_MAX = 1 << 12, SAID_MAX = 1 << 21, HEAL_PROPOSALS = 3 };
+enum { NODES = 6, WINDOW = 64, FRAMES_MAX = 1 << 12, ORDER_MAX = 1 << 12, SAID_MAX = 1 << 21, PROPOSED_MAX = 16, HEAL_PROPOSALS = 3 };
 
 struct frame {
     uint8_t from, to;
@@ -67,6 +67,12 @@ struct cluster {
     uint8_t first_members;
     bool flush, has_changes, has_wipes;
     uint16_t mask, pending; /* as the furthest node has it */
+    uint64_t furthest;
+    struct proposed_change {
+        uint64_t lap;
+        uint16_t mask;
+    } proposed[PROPOSED_MAX]; /* a ring: changes that may still come out */
+    size_t proposed_count;
     struct node nodes[NODES];
     struct frame frames[FRAMES_MAX];
     size_t frame_count;
@@ -538,23 +544,20 @@ static void look_at_lists(void)
         if (!c.nodes[i].rabia || rabia_frontier(c.nodes[i].rabia) < furthest)
             continue;
         rabia_get_status(c.nodes[i].rabia, c.now_us, &s);
-        furthest = s.frontier;
+        c.furthest = furthest = s.frontier;
         c.mask = s.members;
         c.pending = s.pending_members;
     }
 }
 
-static bool is_within_budget(uint16_t list, uint8_t self, bool with_memory)
+/* One more without memory: f at most, and answers to REJOIN come from q others. */
+static bool is_within_budget(uint16_t list, uint8_t self)
 {
-    int n = __builtin_popcount(list), q = n / 2 + 1, lost = 0, down = 0;
-    for (uint8_t i = 0; i < NODES; i++) {
-        if (!(list >> i & 1))
-            continue;
-        lost += c.nodes[i].has_mark || (i == self && !with_memory);
-        down += !c.nodes[i].rabia || c.nodes[i].has_mark || i == self;
-    }
-    /* Answers to REJOIN come from q others. */
-    return lost <= n - q && (with_memory || n - 1 - lost + 1 >= q) && (lost == 0 || n - lost >= q) && down <= n;
+    int n = __builtin_popcount(list), q = n / 2 + 1, lost = 0;
+    for (uint8_t i = 0; i < NODES; i++)
+        if (list >> i & 1)
+            lost += c.nodes[i].has_mark || i == self;
+    return n >= 3 && lost <= n - q && n - lost >= q;
 }
 
 static bool may_fail(uint8_t self, bool with_memory)
@@ -562,9 +565,11 @@ static bool may_fail(uint8_t self, bool with_memory)
     look_at_lists();
     if (with_memory)
         return true;
-    bool is_ready = is_within_budget(c.mask, self, false) && (!c.pending || is_within_budget(c.pending, self, false));
-    int n = __builtin_popcount(c.mask);
-    return is_ready && n >= 3 && (!c.pending || __builtin_popcount(c.pending) >= 3);
+    bool is_ready = is_within_budget(c.mask, self) && (!c.pending || is_within_budget(c.pending, self));
+    for (size_t i = 0; i < PROPOSED_MAX; i++)
+        if (c.proposed[i].mask && c.proposed[i].lap >= c.furthest)
+            is_ready &= is_within_budget(c.proposed[i].mask, self);
+    return is_ready;
 }
 
 /* --- acts ------------------------------------------------------------------------ */
@@ -579,6 +584,9 @@ static void propose_batch(uint8_t self, uint16_t mask, bool is_empty)
         memcpy(batch->bytes, &number, sizeof number);
         memcpy(batch->bytes + sizeof number, &mask, sizeof mask);
     }
+    if (mask)
+        c.proposed[c.proposed_count++ % PROPOSED_MAX] =
+            (struct proposed_change){rabia_frontier(c.nodes[self].rabia) + WINDOW, mask};
     step(self, (struct rabia_event){.kind = RABIA_EVENT_PROPOSE, .batch = batch});
     batch_release(batch);
 }
