@@ -44,6 +44,7 @@ struct lane {
     uint64_t heard_lap;       /* the owner said nothing here at or beyond it */
     uint64_t last_valid_lap;  /* of the last valid batch that is not empty, or RABIA_NO_LAP */
     uint64_t frontier_lap;    /* as its owner announced it */
+    uint8_t frontier_lane;    /* and how far it had come in that lap */
     uint64_t too_old_place;   /* its owner keeps decided slots from here on only */
     uint64_t resume_lap;      /* the owner will propose nothing below */
     uint64_t forfeited_to;    /* we forfeited the unsaid slots below it */
@@ -94,6 +95,7 @@ struct rabia {
     uint8_t peer_count; /* indices in the audience lie below */
     uint8_t lane_count; /* lanes that have slots; the others' are NULL */
     uint64_t nullable_from; /* see members_open */
+    bool is_leaving;        /* removed; was_removed is still to be told */
 
     /* what we may say */
     bool was_restored;
@@ -266,6 +268,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event);
 /* All we know and said about laps [from, to), to peer, which knows what lies
  * before (from, lane) (ASK, LINK_UP). */
 void repeat_range(struct rabia *r, uint8_t peer, uint8_t lane, uint64_t from, uint64_t to);
+/* How far we have come. */
+void repeat_frontier(struct rabia *r, uint16_t to, bool is_lazy);
 /* Own batches again, to those who have said nothing about them. */
 void repeat_own(struct rabia *r);
 /* What we said about the first undecided slots. */
@@ -318,6 +322,8 @@ void members_settle(struct rabia *r);
 /* The window has moved: slots of lanes outside the list are NULL from the
  * moment their lap comes into it. */
 void members_open(struct rabia *r);
+/* Tells a removed member when it may go. */
+void members_leave(struct rabia *r);
 /* Nobody waits for load to bring the pending list into force. */
 void members_nudge(struct rabia *r);
 /* The frontier has come to the lap from which the pending list holds. */

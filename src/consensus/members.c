@@ -119,9 +119,24 @@ void members_promote(struct rabia *r)
     r->members = r->pending;
     r->pending = members_make(0, RABIA_NO_LAP);
     r->learners = (uint16_t)(r->learners | removed);
-    if (removed & bit_of(r->options.self))
-        r->out->was_removed = true;
+    r->is_leaving |= (removed & bit_of(r->options.self)) != 0;
+    r->is_leaving &= !(r->members.mask & bit_of(r->options.self));
     members_settle(r);
+}
+
+/* What the old list decided, its members hold: they are needed until a quorum
+ * of the new one has passed the last of its laps. */
+void members_leave(struct rabia *r)
+{
+    unsigned passed = 0;
+    if (!r->is_leaving)
+        return;
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
+        passed += (r->members.mask >> peer & 1) && r->lanes[peer].frontier_lap >= r->members.from;
+    if (passed < r->members.quorum)
+        return;
+    r->is_leaving = false;
+    r->out->was_removed = true;
 }
 
 void members_nudge(struct rabia *r)

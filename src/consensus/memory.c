@@ -358,8 +358,7 @@ static void adopt_members(struct rabia *r, const struct memory *memory)
     r->pending = memory->pending;
     unsigned removed = had & ~((unsigned)r->members.mask | r->pending.mask);
     r->learners = (uint16_t)(r->learners | removed);
-    if (removed & bit_of(r->options.self))
-        r->out->was_removed = true;
+    r->is_leaving |= (removed & bit_of(r->options.self)) != 0;
 }
 
 static void jump(struct rabia *r, const struct memory *memory)

@@ -196,6 +196,7 @@ static void receive_other(struct rabia *r, uint8_t peer, const struct rabia_mess
         break;
     case RABIA_FRONTIER:
         r->lanes[peer].frontier_lap = m->lap;
+        r->lanes[peer].frontier_lane = m->lane;
         break;
     case RABIA_TOO_OLD:
         catchup_too_old(r, peer, m->lap, m->lane);

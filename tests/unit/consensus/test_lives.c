@@ -67,7 +67,7 @@ struct cluster {
     uint8_t first_members;
     bool flush, has_changes, has_wipes;
     uint16_t mask, pending; /* as the furthest node has it */
-    uint64_t furthest;
+    uint64_t furthest, mask_from;
     struct proposed_change {
         uint64_t lap;
         uint16_t mask;
@@ -546,6 +546,7 @@ static void look_at_lists(void)
         rabia_get_status(c.nodes[i].rabia, c.now_us, &s);
         c.furthest = furthest = s.frontier;
         c.mask = s.members;
+        c.mask_from = s.members_from;
         c.pending = s.pending_members;
     }
 }
@@ -560,12 +561,22 @@ static bool is_within_budget(uint16_t list, uint8_t self)
     return n >= 3 && lost <= n - q && n - lost >= q;
 }
 
+/* What an older list decided is safe when a quorum of this one has it. */
+static bool is_handed_over(uint8_t self)
+{
+    int count = 0;
+    for (uint8_t i = 0; i < NODES; i++)
+        count += (c.mask >> i & 1) && i != self && c.nodes[i].rabia && !c.nodes[i].has_mark &&
+                 rabia_frontier(c.nodes[i].rabia) >= c.mask_from;
+    return count >= __builtin_popcount(c.mask) / 2 + 1;
+}
+
 static bool may_fail(uint8_t self, bool with_memory)
 {
     look_at_lists();
     if (with_memory)
         return true;
-    bool is_ready = is_within_budget(c.mask, self) && (!c.pending || is_within_budget(c.pending, self));
+    bool is_ready = is_handed_over(self) && is_within_budget(c.mask, self) && (!c.pending || is_within_budget(c.pending, self));
     for (size_t i = 0; i < PROPOSED_MAX; i++)
         if (c.proposed[i].mask && c.proposed[i].lap >= c.furthest)
             is_ready &= is_within_budget(c.proposed[i].mask, self);
