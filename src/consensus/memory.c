@@ -190,6 +190,8 @@ static bool recall_slots(struct rabia *r, const struct rabia_message *m, bool is
             return false;
         struct slot *slot = rabia_slot(r, lap, m->lane);
         r->touched_end = lap_max(r->touched_end, lap + 1);
+        if (m->value == RABIA_BATCH)
+            pace_want(r, place_of(lap, m->lane) + 1); /* somebody waits for it */
         if (slot->is_known_batch && slot->batch && !slot_is_decided(slot))
             recall_decision(r, slot, lap, m->lane, RABIA_BATCH);
     }

@@ -26,7 +26,7 @@ for k in $numbers; do
     rm -rf "${out:?}/$k" && mkdir -p "$out/$k"
     (cd "$out/$k" && gcc -std=c11 -D_GNU_SOURCE -I../../../src -O1 -DRABIA_MUTANT="$k" -c ../../../src/consensus/*.c) || exit 2
     caught=""
-    for test in explore scenarios cluster lives; do
+    for test in ${TESTS:-explore scenarios cluster lives}; do
         build "$k" "$out/$k/test_$test" "tests/unit/consensus/test_$test.c"
         EXPLORE_STATES=${EXPLORE_STATES:-200000} CLUSTER_RUNS=10 LIVES_RUNS=${LIVES_RUNS:-400} timeout 300 "$out/$k/test_$test" >"$out/$k/$test.log" 2>&1
         status=$?

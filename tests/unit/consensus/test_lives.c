@@ -55,7 +55,7 @@ struct node {
     unsigned char snapshot[RABIA_EXPORT_BYTES];
     size_t snapshot_size, snapshot_order;
     struct order order;
-    uint64_t deadline_us, up_at_us, silent_below;
+    uint64_t deadline_us, up_at_us, came_up_us, silent_below;
     bool is_rejoining, has_mark, lost_tail, needs_snapshot;
     uint64_t needs_lap;
 };
@@ -487,6 +487,7 @@ static void come_up(uint8_t self)
     honour(self, &out);
     rabia_check(node->rabia);
     node->lost_tail = false;
+    node->came_up_us = c.now_us;
     for (uint8_t i = 0; node->has_mark && i < NODES; i++)
         if (i != self && c.nodes[i].rabia)
             step(i, (struct rabia_event){.kind = RABIA_EVENT_FORGET, .peer = self});
@@ -668,6 +669,14 @@ static void fail_something(uint8_t self)
         kill_node(self);
 }
 
+/* Twice in a row: what the second life relied on must have been on disk. */
+static void fail_again(uint8_t self)
+{
+    const struct node *node = &c.nodes[self];
+    if (c.flush && node->rabia && !node->has_mark && node->came_up_us && c.now_us - node->came_up_us < 5000)
+        cut_power(self);
+}
+
 static void random_act(void)
 {
     uint8_t node = (uint8_t)random_below(&c.random, NODES);
@@ -684,6 +693,8 @@ static void random_act(void)
         take_snapshot(node);
     else if (choice == 52 && c.has_changes && random_below(&c.random, 2) == 0)
         change_members(node);
+    else if (choice >= 54 && choice < 60)
+        fail_again(node);
     else if (choice == 53)
         c.now_us += random_below(&c.random, 20 * 1000);
     else if (c.frame_count > 0) {
