@@ -108,7 +108,6 @@ struct rabia {
     bool is_rejoining;
     uint64_t rejoin_lap; /* J, also after we rejoined; 0: never */
     uint64_t rejoin_seq; /* its record; 0: it is on disk */
-    struct rejoin_answer answers[RABIA_MEMBERS_MAX];
 
     /* order */
     struct slot *slots; /* [lap % window][lane], laps [frontier, window_end) */
@@ -146,6 +145,7 @@ struct rabia {
     uint64_t own_in_flight;
     uint64_t decided_by_exchange, decided_in_phase[RABIA_PHASE_COUNTERS];
     uint64_t invalid_messages, conflicting_decisions;
+    struct rejoin_answer answers[RABIA_MEMBERS_MAX];
 };
 
 static inline uint64_t place_of(uint64_t lap, uint8_t lane)
