@@ -68,7 +68,9 @@ static bool is_kept(const struct disk *disk, const struct rabia_message *m)
 {
     for (size_t i = disk->cut; i < disk->count; i++) {
         const struct rabia_message *kept = &disk->journal[i].record.message;
-        if (kept->batch && kept->lap == m->lap && kept->lane == m->lane)
+        bool is_null = kept->kind == RABIA_SKIP || (kept->kind == RABIA_DECIDED && kept->value == RABIA_NULL);
+        bool is_same = kept->lane == m->lane && kept->lap <= m->lap && m->lap < kept->lap + kept->count;
+        if (is_same && (kept->batch || is_null)) /* NULL needs no contents */
             return true;
     }
     return false;

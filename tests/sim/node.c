@@ -328,7 +328,7 @@ static void apply_decided(struct node *node, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         apply_one(node, &node->out.decided[i]);
-    if (count == node->out.decided_count)
+    if (!node->has_died)
         note_frontier(node);
 }
 
@@ -385,6 +385,15 @@ static struct share draw_share(struct node *node)
     return share;
 }
 
+/* The rejoining mark goes once all that was written until then is on disk. */
+static void clear_mark(struct node *node)
+{
+    if (node->clear_mark_seq == 0 || node->clear_mark_seq > node->flushed_seq)
+        return;
+    node->disk.has_mark = false;
+    node->clear_mark_seq = 0;
+}
+
 static void note_lives(struct node *node)
 {
     struct world *world = node->world;
@@ -398,6 +407,7 @@ static void note_lives(struct node *node)
         node->clear_mark_seq = node->needed_seq = disk_last_seq(&node->disk);
         world->rejoins++;
         start_flush(node);
+        clear_mark(node);
     }
     if (out->was_removed && !node->was_removed) {
         trace_simple(node, TRACE_FAULT, 0, TRACE_FAULT_REMOVED, 0, 0);
@@ -491,10 +501,7 @@ static void end_flush(struct node *node, uint64_t seq)
     node->flushed_seq = seq;
     disk_flushed(&node->disk, seq);
     wire_flushed(&world->wire, node->self, seq);
-    if (node->clear_mark_seq && node->clear_mark_seq <= seq) {
-        node->disk.has_mark = false;
-        node->clear_mark_seq = 0;
-    }
+    clear_mark(node);
     if (world->plan.gives_flushed || world->plan.has_lives)
         step(node, &(struct rabia_event){.kind = RABIA_EVENT_FLUSHED, .flushed_seq = seq});
     if (!node->has_died)

@@ -251,6 +251,9 @@ static void settle(struct wire_checker *wire, uint8_t replica, uint8_t lane, uin
 static void count_said(struct wire_checker *wire, uint8_t replica, const struct rabia_message *m, bool is_decided)
 {
     uint16_t bit = (uint16_t)(1u << replica);
+    struct wire_replica *r = &wire->replicas[replica];
+    if (!is_decided && m->lap + m->count > r->spoke_end)
+        r->spoke_end = m->lap + m->count;
     for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++) {
         struct wire_slot *slot = slot_at(wire, m->lane, lap);
         if (m->batch)
@@ -400,7 +403,7 @@ static void check_may_speak(struct wire_checker *wire, uint8_t replica, const st
                      m->kind, lap, m->lane, r->silent_below);
 }
 
-/* W13: what is written, sent or not, was spoken. */
+/* W13: what may have been sent was spoken. */
 static void note_rejoin(struct wire_checker *wire, uint8_t replica, uint64_t lap)
 {
     struct wire_replica *r = &wire->replicas[replica];
@@ -415,16 +418,6 @@ static void note_rejoin(struct wire_checker *wire, uint8_t replica, uint64_t lap
 static bool names_a_lap(const struct rabia_record *record)
 {
     return record->kind == RABIA_RECORD_LAP_MARK || record->kind == RABIA_RECORD_REJOIN;
-}
-
-static void note_spoken(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record)
-{
-    struct wire_replica *r = &wire->replicas[replica];
-    const struct rabia_message *m = &record->message;
-    if (record->kind == RABIA_RECORD_REJOIN)
-        note_rejoin(wire, replica, m->lap);
-    if (record->kind == RABIA_RECORD_SAID && m->lap + m->count > r->spoke_end)
-        r->spoke_end = m->lap + m->count;
 }
 
 static void note_record(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms,
@@ -476,7 +469,8 @@ static void take_records(struct wire_checker *wire, uint8_t replica, const struc
     for (size_t i = 0; i < count; i++) {
         are_good &= is_record_well_formed(wire, replica, &records[i]);
         push_pending(&wire->replicas[replica], &records[i]);
-        note_spoken(wire, replica, &records[i]);
+        if (records[i].kind == RABIA_RECORD_REJOIN)
+            note_rejoin(wire, replica, records[i].message.lap);
     }
     for (size_t i = 0; are_good && i < count; i++)
         if (!names_a_lap(&records[i]))
@@ -586,16 +580,16 @@ static void check_sent_slot(struct wire_checker *wire, uint8_t replica, const st
 }
 
 /* W14 */
-static void check_answer(struct wire_checker *wire, uint8_t replica, const struct rabia_message *m, uint64_t frontier)
+static void check_answer(struct wire_checker *wire, uint8_t replica, const struct rabia_message *m)
 {
     const struct wire_replica *r = &wire->replicas[replica];
     if (m->kind != RABIA_REJOIN_ANSWER)
         return;
     if (r->is_rejoining)
         verdict_fail(wire->verdict, "W14: replica %u answers REJOIN and is rejoining itself", replica);
-    if (m->lap + 1 < r->spoke_end || m->lap < frontier)
+    if (m->lap + 1 < r->spoke_before || m->lap < r->frontier)
         verdict_fail(wire->verdict, "W14: replica %u answers REJOIN with %" PRIu64 " and spoke up to %" PRIu64
-                     ", its frontier is %" PRIu64, replica, m->lap, r->spoke_end - 1, frontier);
+                     ", its frontier is %" PRIu64, replica, m->lap, r->spoke_before - 1, r->frontier);
 }
 
 void wire_sent(struct wire_checker *wire, uint8_t replica, const struct rabia_outgoing *outgoing, uint64_t frontier)
@@ -605,7 +599,7 @@ void wire_sent(struct wire_checker *wire, uint8_t replica, const struct rabia_ou
         verdict_fail(wire->verdict, "W1: replica %u sends to members %#x", replica, outgoing->to);
     if (!is_well_formed(wire, replica, m))
         return;
-    check_answer(wire, replica, m, frontier);
+    check_answer(wire, replica, m);
     wire->figures.asks += m->kind == RABIA_ASK;
     wire->figures.fetches += m->kind == RABIA_FETCH;
     if (!names_slots(m->kind))
@@ -643,6 +637,7 @@ void wire_decided(struct wire_checker *wire, uint8_t replica, const struct rabia
 void wire_frontier(struct wire_checker *wire, uint8_t replica, uint64_t frontier)
 {
     struct wire_replica *r = &wire->replicas[replica];
+    r->spoke_before = r->spoke_end;
     if (frontier < r->frontier)
         verdict_fail(wire->verdict, "W9: the frontier of replica %u goes back from %" PRIu64 " to %" PRIu64, replica,
                      r->frontier, frontier);

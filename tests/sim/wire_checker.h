@@ -71,7 +71,8 @@ struct wire_pending { /* a record that is not on disk yet */
 
 struct wire_replica {
     uint64_t next_seq, frontier, mark_flushed;
-    uint64_t spoke_end;    /* it recorded no word for a lap at or beyond it, in any life */
+    uint64_t spoke_end;    /* it could send no word for a lap at or beyond it, in any life */
+    uint64_t spoke_before; /* the same when its last step began */
     uint64_t silent_below; /* RABIA_NO_LAP: everywhere */
     uint64_t pending_rejoin_lap;
     bool is_rejoining;
