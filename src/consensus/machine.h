@@ -10,7 +10,7 @@
  *   catchup.c     asking, and the heartbeat
  *   repeat.c      answering: repeats, decided slots, contents
  *   members.c     who counts from which lap on
- *   memory.c      export, restore, replay, restate, install
+ *   export.c      export, restore, replay, restate, install
  *   rejoin.c      a replica without memory
  *   outbox.c      the out's arrays; neighbours merge into ranges
  *   suspicion.c, history.c, coin.c   what their names say
@@ -329,7 +329,7 @@ void members_nudge(struct rabia *r);
 /* The frontier has come to the lap from which the pending list holds. */
 void members_promote(struct rabia *r);
 
-/* --- memory.c ------------------------------------------------------------ */
+/* --- export.c ------------------------------------------------------------ */
 
 /* False if the bytes are no export. */
 struct memory {

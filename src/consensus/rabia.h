@@ -72,7 +72,7 @@ enum rabia_kind {
     RABIA_FRONTIER,      /* the sender has come to (lap, lane) in the order */
     RABIA_TOO_OLD,       /* answer to ASK: decided slots before (lap, lane) are no longer kept here */
     RABIA_REJOIN,        /* the sender lost its memory: how far may it have spoken? */
-    RABIA_REJOIN_ANSWER, /* lap: H, see rejoin.c; contents: an export (memory.c), for the lists in it */
+    RABIA_REJOIN_ANSWER, /* lap: H, see rejoin.c; contents: an export (export.c), for the lists in it */
     RABIA_KIND_END
 };
 
@@ -221,7 +221,7 @@ void rabia_free(struct rabia *r);
 
 /* All that the core must know as of the cursor, the next slot of the order; the
  * same bytes on all replicas with the same cursor.  Belongs into a snapshot of
- * the data as of what came out so far.  Format: memory.c. */
+ * the data as of what came out so far.  Format: export.c. */
 enum { RABIA_EXPORT_BYTES = 102 };
 size_t rabia_export(const struct rabia *r, unsigned char bytes[static RABIA_EXPORT_BYTES]);
 
