@@ -120,6 +120,12 @@ sim: $(OUT)/tests/sim/simulate
 	$(OUT)/tests/sim/simulate --file tests/sim/seeds.txt
 	$(OUT)/tests/sim/simulate --seed $(SEED) --seeds $(SEEDS)
 
+# --- mutants of the ordering core -----------------------------------------------
+# make mutation [MUTANTS="3 14"]: every broken rule must be noticed by a test.
+.PHONY: mutation
+mutation:
+	tests/mutation/run.sh $(MUTANTS)
+
 # --- load generator of the benchmark ------------------------------------------
 $(OUT)/load: $(OUT)/tests/bench/load.o
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDFLAGS)
@@ -221,6 +227,7 @@ help:
 	@echo 'make test [STAGES=...]   build with two compilers and sanitizers, run every test'
 	@echo 'make lint                includes, banned calls, headers, blanks'
 	@echo 'make sim SEEDS=N         simulate N clusters'
+	@echo 'make mutation            breaks each rule of the ordering core; a test must notice'
 	@echo 'make fuzz SECONDS=N      each fuzzer for N seconds'
 	@echo 'make torture MINUTES=N   replicas, power cuts, broken networks; SEED=n repeats'
 	@echo 'make bench [BENCH=...]   against redis-server; BENCH="--quick", "--pairs 7"'

@@ -8,10 +8,15 @@
 
 #include "base/check.h"
 
+static uint64_t known_place(const struct rabia *r, uint8_t peer)
+{
+    return place_of(r->lanes[peer].frontier_lap, r->lanes[peer].frontier_lane);
+}
+
 bool catchup_is_behind(const struct rabia *r)
 {
     for (uint8_t peer = 0; peer < r->peer_count; peer++)
-        if (r->lanes[peer].frontier_lap > r->frontier)
+        if (known_place(r, peer) > cursor_place(r))
             return true;
     return false;
 }
@@ -24,7 +29,7 @@ static bool is_needed(const struct rabia *r)
 static bool can_help(const struct rabia *r, uint8_t peer)
 {
     const struct lane *l = &r->lanes[peer];
-    return (everyone_else(r) & bit_of(peer)) && !l->is_link_down && l->frontier_lap > r->frontier &&
+    return (everyone_else(r) & bit_of(peer)) && !l->is_link_down && known_place(r, peer) > cursor_place(r) &&
            l->too_old_place <= cursor_place(r);
 }
 
@@ -150,8 +155,7 @@ static void run_heartbeat(struct rabia *r)
     /* The ask timer starts anew as long as the order moves. */
     repeat_nudge(r);
     rejoin_repeat(r);
-    struct rabia_message m = {.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1};
-    outbox_send(r, everyone_else(r), true, &m);
+    repeat_frontier(r, everyone_else(r), true);
     trim_history(r);
 }
 

@@ -10,7 +10,7 @@
  *   catchup.c     asking, and the heartbeat
  *   repeat.c      answering: repeats, decided slots, contents
  *   members.c     who counts from which lap on
- *   memory.c      export, restore, replay, restate, install
+ *   export.c      export, restore, replay, restate, install
  *   rejoin.c      a replica without memory
  *   outbox.c      the out's arrays; neighbours merge into ranges
  *   suspicion.c, history.c, coin.c   what their names say
@@ -44,6 +44,7 @@ struct lane {
     uint64_t heard_lap;       /* the owner said nothing here at or beyond it */
     uint64_t last_valid_lap;  /* of the last valid batch that is not empty, or RABIA_NO_LAP */
     uint64_t frontier_lap;    /* as its owner announced it */
+    uint8_t frontier_lane;    /* and how far it had come in that lap */
     uint64_t too_old_place;   /* its owner keeps decided slots from here on only */
     uint64_t resume_lap;      /* the owner will propose nothing below */
     uint64_t forfeited_to;    /* we forfeited the unsaid slots below it */
@@ -94,6 +95,7 @@ struct rabia {
     uint8_t peer_count; /* indices in the audience lie below */
     uint8_t lane_count; /* lanes that have slots; the others' are NULL */
     uint64_t nullable_from; /* see members_open */
+    bool is_leaving;        /* removed; was_removed is still to be told */
 
     /* what we may say */
     bool was_restored;
@@ -106,7 +108,6 @@ struct rabia {
     bool is_rejoining;
     uint64_t rejoin_lap; /* J, also after we rejoined; 0: never */
     uint64_t rejoin_seq; /* its record; 0: it is on disk */
-    struct rejoin_answer answers[RABIA_MEMBERS_MAX];
 
     /* order */
     struct slot *slots; /* [lap % window][lane], laps [frontier, window_end) */
@@ -144,6 +145,7 @@ struct rabia {
     uint64_t own_in_flight;
     uint64_t decided_by_exchange, decided_in_phase[RABIA_PHASE_COUNTERS];
     uint64_t invalid_messages, conflicting_decisions;
+    struct rejoin_answer answers[RABIA_MEMBERS_MAX];
 };
 
 static inline uint64_t place_of(uint64_t lap, uint8_t lane)
@@ -266,6 +268,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event);
 /* All we know and said about laps [from, to), to peer, which knows what lies
  * before (from, lane) (ASK, LINK_UP). */
 void repeat_range(struct rabia *r, uint8_t peer, uint8_t lane, uint64_t from, uint64_t to);
+/* How far we have come. */
+void repeat_frontier(struct rabia *r, uint16_t to, bool is_lazy);
 /* Own batches again, to those who have said nothing about them. */
 void repeat_own(struct rabia *r);
 /* What we said about the first undecided slots. */
@@ -318,10 +322,14 @@ void members_settle(struct rabia *r);
 /* The window has moved: slots of lanes outside the list are NULL from the
  * moment their lap comes into it. */
 void members_open(struct rabia *r);
+/* Tells a removed member when it may go. */
+void members_leave(struct rabia *r);
+/* Nobody waits for load to bring the pending list into force. */
+void members_nudge(struct rabia *r);
 /* The frontier has come to the lap from which the pending list holds. */
 void members_promote(struct rabia *r);
 
-/* --- memory.c ------------------------------------------------------------ */
+/* --- export.c ------------------------------------------------------------ */
 
 /* False if the bytes are no export. */
 struct memory {

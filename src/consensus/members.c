@@ -119,9 +119,32 @@ void members_promote(struct rabia *r)
     r->members = r->pending;
     r->pending = members_make(0, RABIA_NO_LAP);
     r->learners = (uint16_t)(r->learners | removed);
-    if (removed & bit_of(r->options.self))
-        r->out->was_removed = true;
+    r->is_leaving |= (removed & bit_of(r->options.self)) != 0;
+    r->is_leaving &= !(r->members.mask & bit_of(r->options.self));
     members_settle(r);
+}
+
+/* What the old list decided, its members hold: they are needed until a quorum
+ * of the new one has passed the last of its laps. */
+void members_leave(struct rabia *r)
+{
+    unsigned passed = 0;
+    if (!r->is_leaving)
+        return;
+    for (uint8_t peer = 0; peer < r->peer_count; peer++)
+        passed += (r->members.mask >> peer & 1) && r->lanes[peer].frontier_lap >= r->members.from;
+    if (passed < r->members.quorum)
+        return;
+    r->is_leaving = false;
+    r->out->was_removed = true;
+}
+
+void members_nudge(struct rabia *r)
+{
+    if (!r->pending.mask)
+        return;
+    r->nudge_lap = lap_max(r->nudge_lap, r->pending.from);
+    pace_nudge(r, r->pending.from);
 }
 
 /* Depends on lap and on earlier changes alone, so all replicas answer alike. */
@@ -139,9 +162,7 @@ uint64_t rabia_change_members(struct rabia *r, uint64_t lap, uint16_t mask)
     uint64_t from = MUTANT(MUTANT_CHANGE_AT_ONCE) ? r->frontier + 1 : lap + r->window + 1;
     r->pending = members_make(mask, from);
     members_settle(r);
-    if (r->has_begun) {
-        r->nudge_lap = lap_max(r->nudge_lap, from);
-        pace_nudge(r, from);
-    }
+    if (r->has_begun)
+        members_nudge(r);
     return from;
 }

@@ -119,7 +119,19 @@ size_t probe_slot(const struct rabia *r, uint64_t lap, uint8_t lane, uint8_t byt
         put_contest(&w, slot);
     }
     put_gate(&w, r, lap, lane);
+    put(&w, (uint64_t)may_speak(r, lap) << 1 | (r->unsure_below > lap), 1);
     return w.size;
+}
+
+bool probe_is_gated(const struct rabia *r, const struct rabia_message *message)
+{
+    for (size_t i = 0; i < r->gate.count; i++) {
+        const struct rabia_message *m = &r->gate.entries[(r->gate.head + i) & (r->gate.capacity - 1)].message;
+        if (m->kind == message->kind && m->lane == message->lane && m->phase == message->phase &&
+            message->lap >= m->lap && message->lap < m->lap + m->count)
+            return true;
+    }
+    return false;
 }
 
 void probe_forfeit(struct rabia *r, uint64_t lap, uint8_t lane, struct rabia_out *out)
@@ -139,5 +151,6 @@ struct probe_facts probe_facts(const struct rabia *r, uint64_t lap, uint8_t lane
                                 .value = slot->decision == SLOT_BATCH ? RABIA_BATCH : RABIA_NULL,
                                 .has_batch = slot->batch != NULL,
                                 .own_phase = own_phase,
+                                .is_silent = !may_speak(r, lap),
                                 .has_voted = own_phase > 0 && slot_phase(slot, own_phase)->is_vote_said};
 }

@@ -14,11 +14,14 @@ struct rabia *probe_clone(const struct rabia *r);
 
 /* What a replica knows about one slot, without padding or pointers: equal
  * bytes, equal future.  Returns the size, at most PROBE_BYTES_MAX. */
-enum { PROBE_BYTES_MAX = 256 };
+enum { PROBE_BYTES_MAX = 257 };
 size_t probe_slot(const struct rabia *r, uint64_t lap, uint8_t lane, uint8_t bytes[static PROBE_BYTES_MAX]);
 
 /* rabia_step with one decision more: the slot's lane is suspected now. */
 void probe_forfeit(struct rabia *r, uint64_t lap, uint8_t lane, struct rabia_out *out);
+
+/* Whether what message says waits for the disk. */
+bool probe_is_gated(const struct rabia *r, const struct rabia_message *message);
 
 struct probe_facts {
     bool is_decided;
@@ -26,6 +29,7 @@ struct probe_facts {
     bool has_batch;
     uint32_t own_phase;
     bool has_voted; /* in own_phase */
+    bool is_silent;
 };
 struct probe_facts probe_facts(const struct rabia *r, uint64_t lap, uint8_t lane);
 

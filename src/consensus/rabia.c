@@ -235,8 +235,7 @@ static void link_up(struct rabia *r, uint8_t peer)
     r->lanes[peer].is_link_down = false;
     r->lanes[peer].too_old_place = 0;
     repeat_range(r, peer, r->cursor_lane, r->frontier, window_end(r));
-    outbox_send(r, bit_of(peer), false,
-                &(struct rabia_message){.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1});
+    repeat_frontier(r, bit_of(peer), false);
 }
 
 static void nudge(struct rabia *r, uint64_t lap)
@@ -254,6 +253,7 @@ static void forget(struct rabia *r, uint8_t peer)
 {
     struct lane *l = &r->lanes[peer];
     l->frontier_lap = l->too_old_place = 0;
+    l->frontier_lane = 0;
     uint64_t end = lap_min(r->touched_end, window_end(r));
     for (uint64_t lap = r->frontier; lap < end; lap++)
         for (uint8_t lane = 0; lane < r->lane_count; lane++) {
@@ -304,6 +304,7 @@ void rabia_end(struct rabia *r)
     rabia_order(r);
     catchup_run(r);
     durability_raise_mark(r);
+    members_leave(r);
     pace_pass_decided(r);
     r->out->deadline_us = lap_min(pace_deadline_us(r), catchup_deadline_us(r));
     r->out = NULL;

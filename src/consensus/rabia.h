@@ -69,10 +69,10 @@ enum rabia_kind {
     RABIA_NUDGE,         /* skip your lane, and forfeit the absent lanes, up to lap (exclusive) */
     RABIA_RESUME,        /* the sender will propose nothing in its lane below lap: forfeit it there */
     RABIA_CLOCK_REFUSED, /* the batch of this slot is too far ahead of clock_ms, the sender's clock */
-    RABIA_FRONTIER,      /* the sender's frontier is lap */
+    RABIA_FRONTIER,      /* the sender has come to (lap, lane) in the order */
     RABIA_TOO_OLD,       /* answer to ASK: decided slots before (lap, lane) are no longer kept here */
     RABIA_REJOIN,        /* the sender lost its memory: how far may it have spoken? */
-    RABIA_REJOIN_ANSWER, /* lap: H, see rejoin.c; contents: an export (memory.c), for the lists in it */
+    RABIA_REJOIN_ANSWER, /* lap: H, see rejoin.c; contents: an export (export.c), for the lists in it */
     RABIA_KIND_END
 };
 
@@ -177,7 +177,8 @@ struct rabia_out {
                                    only a snapshot at or beyond this lap helps */
     uint64_t rejoined_lap; /* != RABIA_NO_LAP: J, fixed in this step (its record is among the records) */
     bool has_rejoined;     /* up again: remove the rejoining mark, durably, then serve */
-    bool was_removed;      /* we are no longer a member: serve nobody, say so */
+    bool was_removed;      /* we are no longer a member, and a quorum of the list in force has come as far:
+                              serve nobody, say so; only now may this replica be switched off */
 };
 
 void rabia_out_init(struct rabia_out *out);
@@ -220,7 +221,7 @@ void rabia_free(struct rabia *r);
 
 /* All that the core must know as of the cursor, the next slot of the order; the
  * same bytes on all replicas with the same cursor.  Belongs into a snapshot of
- * the data as of what came out so far.  Format: memory.c. */
+ * the data as of what came out so far.  Format: export.c. */
 enum { RABIA_EXPORT_BYTES = 102 };
 size_t rabia_export(const struct rabia *r, unsigned char bytes[static RABIA_EXPORT_BYTES]);
 

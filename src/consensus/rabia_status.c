@@ -43,7 +43,8 @@ void rabia_get_status(const struct rabia *r, uint64_t now_us, struct rabia_statu
     };
     for (int i = 0; i < RABIA_PHASE_COUNTERS; i++)
         status->decided_in_phase[i] = r->decided_in_phase[i];
-    for (uint8_t lane = 0; lane < RABIA_MEMBERS_MAX; lane++)
+    uint8_t known = r->lane_count > r->peer_count ? r->lane_count : r->peer_count; /* learners, too */
+    for (uint8_t lane = 0; lane < known; lane++)
         lane_status(r, lane, now_us, &status->lanes[lane]);
 }
 

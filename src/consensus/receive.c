@@ -16,7 +16,8 @@ static bool names_lane(const struct rabia_message *m)
 static bool is_range_valid(const struct rabia *r, const struct rabia_message *m)
 {
     bool is_truism = m->kind == RABIA_DECIDED && m->value == RABIA_NULL; /* of lanes without a member */
-    bool is_in_reach = names_lane(m) && m->lap < window_end(r) && !is_truism; /* we know who has a lane there */
+    bool is_in_window = m->lap >= r->frontier && m->lap < window_end(r);  /* we know who has a lane there */
+    bool is_in_reach = names_lane(m) && is_in_window && !is_truism;
     return m->lane < (is_in_reach ? r->lane_count : RABIA_MEMBERS_MAX) && m->lap <= LAP_MAX && m->count > 0 &&
            m->count <= RANGE_MAX && (!m->batch || m->count == 1);
 }
@@ -195,6 +196,7 @@ static void receive_other(struct rabia *r, uint8_t peer, const struct rabia_mess
         break;
     case RABIA_FRONTIER:
         r->lanes[peer].frontier_lap = m->lap;
+        r->lanes[peer].frontier_lane = m->lane;
         break;
     case RABIA_TOO_OLD:
         catchup_too_old(r, peer, m->lap, m->lane);

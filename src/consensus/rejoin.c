@@ -169,6 +169,7 @@ void rabia_rejoin(struct rabia *r, uint64_t now_us, uint64_t wall_ms, struct rab
     r->is_rejoining = true;
     r->rejoin_lap = 0;
     r->unsure_below = RABIA_NO_LAP;
+    members_nudge(r);
     rejoin_repeat(r);
     rabia_end(r);
 }

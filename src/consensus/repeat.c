@@ -26,9 +26,10 @@ static void send_decided(struct rabia *r, uint8_t peer, uint8_t lane, uint64_t f
                                              .count = to - from, .batch = batch});
 }
 
-static void send_frontier(struct rabia *r, uint8_t peer)
+void repeat_frontier(struct rabia *r, uint16_t to, bool is_lazy)
 {
-    send_to(r, peer, &(struct rabia_message){.kind = RABIA_FRONTIER, .lap = r->frontier, .count = 1});
+    struct rabia_message m = {.kind = RABIA_FRONTIER, .lane = r->cursor_lane, .lap = r->frontier, .count = 1};
+    outbox_send(r, to, is_lazy, &m);
 }
 
 /* The first place of which we know the value, not only the effect. */
@@ -223,7 +224,7 @@ void repeat_decided(struct rabia *r, uint8_t peer, const struct rabia_message *m
     uint64_t end = lap_min(m->lap + m->count, window_end(r)), from = m->lap;
     if (from < r->history.first_lap) {
         if (!shows_contents(m))
-            send_frontier(r, peer);
+            repeat_frontier(r, bit_of(peer), false);
         from = r->history.first_lap;
     }
     if (end > r->window)
@@ -252,7 +253,7 @@ void repeat_contents(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane)
     if (lap >= window_end(r))
         return;
     if (lap < r->history.first_lap) {
-        send_frontier(r, peer);
+        repeat_frontier(r, bit_of(peer), false);
         return;
     }
     uint8_t decided = decided_value(r, lap, lane);

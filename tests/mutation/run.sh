@@ -2,8 +2,8 @@
 # Goal: a broken rule does not go unnoticed.
 #
 # Method: the ordering core is built once per mutant (consensus/mutant.h), each
-# breaking one rule, and run against the explorer, the scenarios and the random
-# cluster, in this order.  One line per mutant; fails when one survives.
+# breaking one rule, and run against the explorer, the scenarios, the random
+# cluster and the random lives, in this order.  One line per mutant; fails when one survives.
 #
 #   tests/mutation/run.sh [number ...]      from the top of the checkout
 set -u
@@ -26,9 +26,9 @@ for k in $numbers; do
     rm -rf "${out:?}/$k" && mkdir -p "$out/$k"
     (cd "$out/$k" && gcc -std=c11 -D_GNU_SOURCE -I../../../src -O1 -DRABIA_MUTANT="$k" -c ../../../src/consensus/*.c) || exit 2
     caught=""
-    for test in explore scenarios cluster; do
+    for test in ${TESTS:-explore scenarios cluster lives}; do
         build "$k" "$out/$k/test_$test" "tests/unit/consensus/test_$test.c"
-        EXPLORE_STATES=${EXPLORE_STATES:-200000} CLUSTER_RUNS=10 timeout 300 "$out/$k/test_$test" >"$out/$k/$test.log" 2>&1
+        EXPLORE_STATES=${EXPLORE_STATES:-200000} CLUSTER_RUNS=10 LIVES_RUNS=${LIVES_RUNS:-400} timeout 300 "$out/$k/test_$test" >"$out/$k/$test.log" 2>&1
         status=$?
         [ $status -eq 124 ] && echo "mutant $k $name: $test took too long" # proves nothing
         [ $status -ne 0 ] && [ $status -ne 124 ] && caught="$caught $test"

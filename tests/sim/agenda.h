@@ -21,12 +21,18 @@ enum agenda_kind {
     AGENDA_NUDGE,
     AGENDA_WAKE,      /* the node has time for its inbox again */
     AGENDA_FAULT,
-    AGENDA_REPAIR     /* stamp: which repair; node, peer */
+    AGENDA_REPAIR,    /* stamp: which repair; node, peer */
+    AGENDA_LIFE,      /* ends a life, begins one, or changes who is a member */
+    AGENDA_RISE,      /* node begins its next life */
+    AGENDA_CUT,       /* node's snapshot may be complete */
+    AGENDA_LEARNERS,  /* stamp: who */
+    AGENDA_INSTALL    /* payload: a struct snapshot from peer, owned by the item */
 };
 
 struct agenda_item {
     uint64_t at_us, order, stamp;
     void *payload;
+    uint32_t life; /* of the node that it is meant for; 0: whichever */
     uint8_t kind, node, peer;
 };
 

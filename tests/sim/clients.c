@@ -67,7 +67,8 @@ void clients_answer(struct clients *clients, struct command *command, struct dat
     command->answer = answer;
     command->session->outstanding--;
     clients->outstanding--;
-    command->session->known_value[command->key] = command_is_read(command) ? answer.a : command->argument;
+    if (command->key < DATA_KEYS)
+        command->session->known_value[command->key] = command_is_read(command) ? answer.a : command->argument;
 }
 
 void clients_gone(struct clients *clients, struct session *session)

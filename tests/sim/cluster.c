@@ -6,27 +6,15 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "node.h"
+#include "cluster_inside.h"
+#include "lives.h"
 
 enum {
-    COMMANDS_AFTER_HEAL = 6, /* per client */
     WARM_UP_US = 250000,
     TRACE_SHOWN = 400
 };
 
 enum repair { REPAIR_UNBLOCK = 1, REPAIR_SLOW_NODE, REPAIR_SLOW_LINK, REPAIR_LOSS, REPAIR_FLAP, REPAIR_HEAL, REPAIR_WARM };
-
-struct cluster {
-    struct world world;
-    struct node nodes[RABIA_MEMBERS_MAX];
-    struct random fault_random, load_random;
-    uint64_t healed_us; /* 0: not yet */
-    uint8_t crashed;
-    struct wire_figures warm_figures;
-    uint64_t progress_us; /* the plan's bound, and the time clocks have run ahead */
-    int64_t wall_high_ms; /* furthest any clock was ahead so far */
-    uint64_t marker; /* unique arguments */
-};
 
 /* --- load ------------------------------------------------------------------- */
 
@@ -38,7 +26,7 @@ static void schedule_client(struct cluster *cluster, const struct session *sessi
                                                     .node = session->node, .stamp = session->number});
 }
 
-static struct session *open_session(struct cluster *cluster, uint8_t node, uint32_t limit)
+struct session *cluster_open_session(struct cluster *cluster, uint8_t node, uint32_t limit)
 {
     struct session *session = clients_open(&cluster->world.clients, node, limit);
     schedule_client(cluster, session);
@@ -93,7 +81,7 @@ static void abandon_session(struct cluster *cluster, struct session *session)
 
 /* --- faults ----------------------------------------------------------------- */
 
-static void trace_fault(struct cluster *cluster, enum trace_fault fault, uint8_t node, uint8_t peer, uint64_t extra)
+void cluster_trace_fault(struct cluster *cluster, enum trace_fault fault, uint8_t node, uint8_t peer, uint64_t extra)
 {
     trace_add(&cluster->world.trace, &(struct trace_entry){.now_us = cluster->world.now_us, .kind = TRACE_FAULT,
                                                            .node = node, .peer = peer, .detail = (uint8_t)fault,
@@ -117,7 +105,7 @@ static void tell_link(struct cluster *cluster, enum agenda_kind kind, uint8_t a,
 
 static void renew_link(struct cluster *cluster, uint8_t a, uint8_t b)
 {
-    trace_fault(cluster, TRACE_FAULT_RENEW, a, b, 0);
+    cluster_trace_fault(cluster, TRACE_FAULT_RENEW, a, b, 0);
     network_renew(&cluster->world.network, a, b);
     tell_link(cluster, AGENDA_LINK_DOWN, a, b);
     tell_link(cluster, AGENDA_LINK_UP, a, b);
@@ -127,7 +115,7 @@ static void block(struct cluster *cluster, uint8_t from, uint8_t to, enum networ
 {
     if (from == to || cluster->world.network.links[from][to].block)
         return;
-    trace_fault(cluster, TRACE_FAULT_BLOCK, from, to, how);
+    cluster_trace_fault(cluster, TRACE_FAULT_BLOCK, from, to, how);
     network_block(&cluster->world.network, from, to, how);
     if (cluster->world.plan.tells_links && how == NETWORK_DROPS)
         agenda_add(&cluster->world.agenda, (struct agenda_item){.at_us = cluster->world.now_us, .kind = AGENDA_LINK_DOWN,
@@ -141,7 +129,7 @@ static void unblock(struct cluster *cluster, uint8_t from, uint8_t to)
     if (network->links[from][to].block == NETWORK_OPEN)
         return;
     bool was_lost = network->links[from][to].block == NETWORK_DROPS;
-    trace_fault(cluster, TRACE_FAULT_UNBLOCK, from, to, 0);
+    cluster_trace_fault(cluster, TRACE_FAULT_UNBLOCK, from, to, 0);
     network_unblock(network, cluster->world.now_us, from, to);
     if (was_lost && cluster->world.plan.tells_links)
         tell_link(cluster, AGENDA_LINK_UP, from, to);
@@ -149,7 +137,7 @@ static void unblock(struct cluster *cluster, uint8_t from, uint8_t to)
 
 static void split(struct cluster *cluster, enum network_block how, uint64_t until_us, bool one_way)
 {
-    uint8_t members = cluster->world.plan.members;
+    uint8_t members = cluster->world.plan.nodes;
     uint64_t sides = random_next(&cluster->fault_random);
     for (uint8_t a = 0; a < members; a++)
         for (uint8_t b = 0; b < members; b++)
@@ -157,23 +145,36 @@ static void split(struct cluster *cluster, enum network_block how, uint64_t unti
                 block(cluster, a, b, how, until_us);
 }
 
-static void crash(struct cluster *cluster, uint8_t node)
+void cluster_end_process(struct cluster *cluster, uint8_t node)
 {
-    unsigned spare = cluster->world.plan.members - (cluster->world.plan.members / 2u + 1u);
-    if (cluster->crashed >= spare || cluster->nodes[node].is_crashed)
-        return;
-    cluster->crashed++;
-    trace_fault(cluster, TRACE_FAULT_CRASH, node, 0, 0);
+    cluster_trace_fault(cluster, TRACE_FAULT_CRASH, node, 0, 0);
     node_crash(&cluster->nodes[node]);
-    struct clients *clients = &cluster->world.clients;
-    for (size_t i = 0; i < clients->session_count; i++)
-        if (clients->sessions[i]->node == node)
-            clients_gone(clients, clients->sessions[i]);
-    for (uint8_t peer = 0; peer < cluster->world.plan.members && cluster->world.plan.tells_links; peer++)
+    cluster_drop_sessions(cluster, node);
+    for (uint8_t peer = 0; peer < cluster->world.plan.nodes && cluster->world.plan.tells_links; peer++)
         if (peer != node)
             agenda_add(&cluster->world.agenda, (struct agenda_item){.at_us = cluster->world.now_us,
                                                                     .kind = AGENDA_LINK_DOWN, .node = peer,
                                                                     .peer = node});
+}
+
+void cluster_drop_sessions(struct cluster *cluster, uint8_t node)
+{
+    struct clients *clients = &cluster->world.clients;
+    for (size_t i = 0; i < clients->session_count; i++)
+        if (clients->sessions[i]->node == node)
+            clients_gone(clients, clients->sessions[i]);
+}
+
+static void crash(struct cluster *cluster, uint8_t node)
+{
+    unsigned spare = cluster->world.plan.members - (cluster->world.plan.members / 2u + 1u);
+    if (cluster->nodes[node].is_crashed)
+        return;
+    if (cluster->world.plan.has_lives ? !lives_may_lose(cluster, node) : cluster->crashed >= spare)
+        return;
+    cluster->crashed++;
+    cluster->dead |= (uint16_t)(1u << node);
+    cluster_end_process(cluster, node);
 }
 
 static void note_clock(struct cluster *cluster, uint8_t node)
@@ -187,7 +188,7 @@ static void note_clock(struct cluster *cluster, uint8_t node)
 static uint64_t clocks_apart_us(const struct cluster *cluster)
 {
     int64_t low_ms = INT64_MAX;
-    for (uint8_t i = 0; i < cluster->world.plan.members; i++)
+    for (uint8_t i = 0; i < cluster->world.plan.nodes; i++)
         if (cluster->nodes[i].wall_offset_ms < low_ms)
             low_ms = cluster->nodes[i].wall_offset_ms;
     return (uint64_t)(cluster->wall_high_ms - low_ms) * 1000;
@@ -196,7 +197,7 @@ static uint64_t clocks_apart_us(const struct cluster *cluster)
 static void jump_clock(struct cluster *cluster, uint8_t node)
 {
     int64_t by = (int64_t)random_below(&cluster->fault_random, 4000) - 2000;
-    trace_fault(cluster, TRACE_FAULT_CLOCK, node, 0, (uint64_t)by);
+    cluster_trace_fault(cluster, TRACE_FAULT_CLOCK, node, 0, (uint64_t)by);
     cluster->nodes[node].wall_offset_ms += by;
     note_clock(cluster, node);
 }
@@ -210,13 +211,13 @@ static void abandon_some(struct cluster *cluster)
     if (session->is_gone || session->issued >= session->limit)
         return;
     abandon_session(cluster, session);
-    open_session(cluster, session->node, session->limit - session->issued);
+    cluster_open_session(cluster, session->node, session->limit - session->issued);
 }
 
 static void slow_link(struct cluster *cluster, uint8_t a, uint8_t b, uint64_t until_us)
 {
     uint32_t times = (uint32_t)(2 + random_below(&cluster->fault_random, 100));
-    trace_fault(cluster, TRACE_FAULT_SLOW_LINK, a, b, times);
+    cluster_trace_fault(cluster, TRACE_FAULT_SLOW_LINK, a, b, times);
     cluster->world.network.links[a][b].slowness = times;
     schedule_repair(cluster, until_us, REPAIR_SLOW_LINK, a, b);
 }
@@ -224,7 +225,7 @@ static void slow_link(struct cluster *cluster, uint8_t a, uint8_t b, uint64_t un
 static void slow_node(struct cluster *cluster, uint8_t node, uint64_t until_us)
 {
     uint32_t slow_us = (uint32_t)(10 + random_below(&cluster->fault_random, 1000));
-    trace_fault(cluster, TRACE_FAULT_SLOW_NODE, node, 0, slow_us);
+    cluster_trace_fault(cluster, TRACE_FAULT_SLOW_NODE, node, 0, slow_us);
     cluster->nodes[node].slow_us = slow_us;
     schedule_repair(cluster, until_us, REPAIR_SLOW_NODE, node, 0);
 }
@@ -240,20 +241,20 @@ static void nudge(struct cluster *cluster, uint8_t node)
 static void lose_much(struct cluster *cluster, uint64_t until_us)
 {
     cluster->world.network.loss = random_unit(&cluster->fault_random) * 0.6;
-    trace_fault(cluster, TRACE_FAULT_LOSS, 0, 0, (uint64_t)(cluster->world.network.loss * 1000));
+    cluster_trace_fault(cluster, TRACE_FAULT_LOSS, 0, 0, (uint64_t)(cluster->world.network.loss * 1000));
     schedule_repair(cluster, until_us, REPAIR_LOSS, 0, 0);
 }
 
 static void commit_fault(struct cluster *cluster, enum plan_fault fault)
 {
     struct random *random = &cluster->fault_random;
-    uint8_t members = cluster->world.plan.members;
+    uint8_t members = cluster->world.plan.nodes;
     uint8_t a = (uint8_t)random_below(random, members), b = (uint8_t)random_below(random, members);
     uint64_t until_us = cluster->world.now_us + 1 + random_below(random, 2 * cluster->world.plan.fault_length_us);
     enum network_block how = random_below(random, 2) ? NETWORK_DROPS : NETWORK_HOLDS;
     switch (fault) {
     case PLAN_FAULT_STOP:
-        trace_fault(cluster, TRACE_FAULT_STOP, a, 0, until_us - cluster->world.now_us);
+        cluster_trace_fault(cluster, TRACE_FAULT_STOP, a, 0, until_us - cluster->world.now_us);
         node_stop_until(&cluster->nodes[a], until_us);
         break;
     case PLAN_FAULT_CRASH:
@@ -333,10 +334,10 @@ static void reopen_clients(struct cluster *cluster)
         struct session *session = clients->sessions[i];
         session->limit = session->issued; /* it issues no more; a new one does */
     }
-    for (uint8_t node = 0; node < cluster->world.plan.members; node++)
+    for (uint8_t node = 0; node < cluster->world.plan.members && !cluster->world.plan.has_lives; node++)
         for (uint32_t i = 0; i < cluster->world.plan.clients && (cluster->world.plan.proposers >> node & 1); i++)
             if (!cluster->nodes[node].is_crashed)
-                open_session(cluster, node, COMMANDS_AFTER_HEAL);
+                cluster_open_session(cluster, node, COMMANDS_AFTER_HEAL);
 }
 
 static void heal(struct cluster *cluster)
@@ -344,17 +345,19 @@ static void heal(struct cluster *cluster)
     struct world *world = &cluster->world;
     cluster->healed_us = world->now_us;
     cluster->progress_us = world->plan.progress_us + clocks_apart_us(cluster);
-    trace_fault(cluster, TRACE_FAULT_HEAL, 0, 0, 0);
+    cluster_trace_fault(cluster, TRACE_FAULT_HEAL, 0, 0, 0);
     world->network.loss = world->plan.loss_after_heal;
-    for (uint8_t a = 0; a < world->plan.members; a++) {
+    for (uint8_t a = 0; a < world->plan.nodes; a++) {
         cluster->nodes[a].slow_us = 0;
         node_resume(&cluster->nodes[a]);
-        for (uint8_t b = 0; b < world->plan.members; b++) {
+        for (uint8_t b = 0; b < world->plan.nodes; b++) {
             world->network.links[a][b].slowness = 1;
             unblock(cluster, a, b);
         }
     }
     reopen_clients(cluster);
+    if (world->plan.has_lives)
+        lives_heal(cluster);
 }
 
 static void repair(struct cluster *cluster, const struct agenda_item *item)
@@ -390,11 +393,24 @@ static void repair(struct cluster *cluster, const struct agenda_item *item)
 
 static void connect_all(struct cluster *cluster)
 {
-    for (uint8_t a = 0; a < cluster->world.plan.members; a++)
-        for (uint8_t b = 0; b < cluster->world.plan.members; b++)
+    for (uint8_t a = 0; a < cluster->world.plan.nodes; a++)
+        for (uint8_t b = 0; b < cluster->world.plan.nodes; b++)
             if (a != b)
                 agenda_add(&cluster->world.agenda, (struct agenda_item){.at_us = cluster->world.now_us,
                                                                         .kind = AGENDA_LINK_UP, .node = a, .peer = b});
+}
+
+/* Who is not a member at first is a learner, or not started yet. */
+static void begin_nodes(struct cluster *cluster)
+{
+    struct world *world = &cluster->world;
+    unsigned others = ((1u << world->plan.nodes) - 1) & ~((1u << world->plan.members) - 1);
+    world->learners = (uint16_t)(world->plan.starts_learners ? others : 0);
+    for (uint8_t i = 0; i < world->plan.nodes; i++)
+        if (i < world->plan.members || world->learners >> i & 1)
+            node_init(&cluster->nodes[i], world, i);
+        else
+            node_init_down(&cluster->nodes[i], world, i);
 }
 
 static void begin(struct cluster *cluster, const struct plan_options *options)
@@ -406,22 +422,26 @@ static void begin(struct cluster *cluster, const struct plan_options *options)
     agenda_init(&world->agenda);
     network_init(&world->network, &world->plan, &world->agenda);
     wire_init(&world->wire, &world->verdict, &world->plan.options);
-    order_init(&world->order, &world->verdict, world->plan.members);
+    order_init(&world->order, &world->verdict, world->plan.nodes);
+    world->wire.nodes = world->plan.nodes;
+    world->wire.window = world->order.window = world->plan.window;
+    world->order.newest_from = world->plan.options.first_lap;
     clients_init(&world->clients, &world->verdict);
     random_init(&world->process_random, random_mix(world->plan.seed ^ 0x70726f63));
     random_init(&cluster->fault_random, random_mix(world->plan.seed ^ 0x6661756c));
     random_init(&cluster->load_random, random_mix(world->plan.seed ^ 0x6c6f6164));
-    for (uint8_t i = 0; i < world->plan.members; i++)
-        node_init(&cluster->nodes[i], world, i);
+    begin_nodes(cluster);
     cluster->wall_high_ms = INT64_MIN;
-    for (uint8_t i = 0; i < world->plan.members; i++)
+    for (uint8_t i = 0; i < world->plan.nodes; i++)
         note_clock(cluster, i);
     connect_all(cluster);
     for (uint8_t node = 0; node < world->plan.members; node++)
         for (uint32_t i = 0; i < world->plan.clients && (world->plan.proposers >> node & 1); i++)
-            open_session(cluster, node, UINT32_MAX);
+            cluster_open_session(cluster, node, UINT32_MAX);
     agenda_add(&world->agenda, (struct agenda_item){.at_us = world->now_us + 1, .kind = AGENDA_FAULT});
     schedule_repair(cluster, world->now_us + world->plan.load_us, REPAIR_HEAL, 0, 0);
+    if (world->plan.has_lives)
+        lives_begin(cluster);
     if (world->plan.profile != PLAN_CHAOS)
         schedule_repair(cluster, world->now_us + WARM_UP_US, REPAIR_WARM, 0, 0);
 }
@@ -433,7 +453,9 @@ static void end(struct cluster *cluster)
     while (agenda_pop(&world->agenda, &item))
         if (item.kind == AGENDA_FRAME)
             frame_free(item.payload);
-    for (uint8_t i = 0; i < world->plan.members; i++)
+        else if (item.kind == AGENDA_INSTALL)
+            mem_free(item.payload);
+    for (uint8_t i = 0; i < world->plan.nodes; i++)
         node_deinit(&cluster->nodes[i]);
     clients_deinit(&world->clients);
     order_deinit(&world->order);
@@ -442,17 +464,23 @@ static void end(struct cluster *cluster)
     agenda_deinit(&world->agenda);
 }
 
-static bool is_excused(const struct node *node)
+/* In a run with lives only who is dead for good, or was never started. */
+static bool is_excused(const struct cluster *cluster, uint8_t node)
 {
-    return node->is_crashed || node->needs_snapshot;
+    const struct node *n = &cluster->nodes[node];
+    if (cluster->world.plan.has_lives)
+        return cluster->dead >> node & 1 || !n->rabia;
+    return n->is_crashed || n->needs_snapshot;
 }
 
-static unsigned count_able(const struct cluster *cluster)
+static bool is_held_to_progress(const struct cluster *cluster)
 {
     unsigned able = 0;
+    if (cluster->world.plan.has_lives)
+        return !cluster->is_exceeded;
     for (uint8_t i = 0; i < cluster->world.plan.members; i++)
-        able += !is_excused(&cluster->nodes[i]);
-    return able;
+        able += !is_excused(cluster, i);
+    return able >= cluster->world.plan.members / 2u + 1u;
 }
 
 /* Commands on replicas that can still be expected to finish. */
@@ -462,7 +490,7 @@ static size_t count_waiting(const struct cluster *cluster, uint64_t *command, ui
     size_t waiting = 0;
     for (size_t i = 0; i < clients->session_count; i++) {
         const struct session *session = clients->sessions[i];
-        if (session->is_gone || is_excused(&cluster->nodes[session->node]))
+        if (session->is_gone || is_excused(cluster, session->node))
             continue;
         if (session->outstanding || session->issued < session->limit) {
             waiting += session->outstanding + (session->limit - session->issued);
@@ -476,10 +504,12 @@ static size_t count_waiting(const struct cluster *cluster, uint64_t *command, ui
 static bool have_met(const struct cluster *cluster)
 {
     const struct node *first = NULL;
-    for (uint8_t i = 0; i < cluster->world.plan.members; i++) {
+    for (uint8_t i = 0; i < cluster->world.plan.nodes; i++) {
         const struct node *node = &cluster->nodes[i];
-        if (is_excused(node))
+        if (is_excused(cluster, i))
             continue;
+        if (node->is_crashed || node->is_rejoining || node->disk.has_mark)
+            return false;
         if (cluster->world.order.position[i] != cluster->world.order.count)
             return false;
         if (first && rabia_frontier(first->rabia) != rabia_frontier(node->rabia))
@@ -495,16 +525,18 @@ static bool is_over(struct cluster *cluster)
     uint8_t node;
     if (!cluster->healed_us)
         return false;
-    if (count_able(cluster) < cluster->world.plan.members / 2u + 1u)
+    if (!is_held_to_progress(cluster))
         return cluster->world.now_us > cluster->healed_us + 500000;
-    return count_waiting(cluster, &command, &node) == 0 && have_met(cluster);
+    return count_waiting(cluster, &command, &node) == 0 && have_met(cluster) &&
+           (!cluster->world.plan.has_lives || lives_are_settled(cluster));
 }
 
 /* C1, C2 */
 static void check_bound(struct cluster *cluster)
 {
     struct world *world = &cluster->world;
-    if (!cluster->healed_us || world->now_us <= cluster->healed_us + cluster->progress_us)
+    if (!cluster->healed_us || !is_held_to_progress(cluster) ||
+        world->now_us <= cluster->healed_us + cluster->progress_us)
         return;
     uint64_t session = 0;
     uint8_t node = 0;
@@ -513,10 +545,11 @@ static void check_bound(struct cluster *cluster)
         verdict_fail(&world->verdict, "C1: %zu commands have not ended %" PRIu64 " us after the heal, as of session %" PRIu64
                      " at replica %u", waiting, cluster->progress_us, session, node);
     char text[256] = "";
-    for (uint8_t i = 0; i < world->plan.members; i++) {
+    for (uint8_t i = 0; i < world->plan.nodes; i++) {
+        const struct node *n = &cluster->nodes[i];
         size_t length = strlen(text);
-        snprintf(text + length, sizeof text - length, " %s%zu@%" PRIu64, cluster->nodes[i].is_crashed ? "x" : "",
-                 world->order.position[i], rabia_frontier(cluster->nodes[i].rabia));
+        snprintf(text + length, sizeof text - length, " %s%s%zu@%" PRIu64, n->is_crashed ? "x" : "",
+                 n->disk.has_mark ? "r" : "", world->order.position[i], n->rabia ? rabia_frontier(n->rabia) : 0);
     }
     verdict_fail(&world->verdict, "C2: positions and frontiers have not met:%s", text);
 }
@@ -532,6 +565,12 @@ static void dispatch(struct cluster *cluster, const struct agenda_item *item)
         break;
     case AGENDA_REPAIR:
         repair(cluster, item);
+        break;
+    case AGENDA_LIFE:
+        lives_next(cluster);
+        break;
+    case AGENDA_RISE:
+        lives_rise(cluster, item->node);
         break;
     case AGENDA_FRAME:
         if (!network_arrives(&cluster->world.network, item->payload)) {
@@ -585,13 +624,21 @@ static void fill(const struct cluster *cluster, struct run_result *result)
         result->answered += world->clients.commands[i]->answered != UINT64_MAX;
     for (uint8_t i = 0; i < world->plan.members; i++)
         result->needed_snapshot |= cluster->nodes[i].needs_snapshot;
+    result->lives = world->lives;
+    result->rejoins = world->rejoins;
+    result->installs = world->installs;
+    result->changes = world->wire.list_count - 1;
+    result->cuts = world->cuts;
+    result->was_exceeded = cluster->is_exceeded;
 }
 
 static void print_nodes(const struct cluster *cluster, FILE *file)
 {
-    for (uint8_t i = 0; i < cluster->world.plan.members; i++) {
+    for (uint8_t i = 0; i < cluster->world.plan.nodes; i++) {
         const struct node *node = &cluster->nodes[i];
         struct rabia_status status;
+        if (!node->rabia)
+            continue;
         rabia_get_status(node->rabia, cluster->world.now_us, &status);
         fprintf(file, "replica %u%s%s: position %zu, frontier %" PRIu64 ", own next %" PRIu64 ", %" PRIu64
                 " own in flight, %s propose, history from %" PRIu64 ", inbox %zu\n", i,
@@ -599,6 +646,12 @@ static void print_nodes(const struct cluster *cluster, FILE *file)
                 cluster->world.order.position[i], status.frontier, status.own_next_lap, status.own_in_flight,
                 rabia_can_propose(node->rabia) ? "may" : "may not", status.history_first_lap,
                 node->inbox_end - node->inbox_head);
+        if (cluster->world.plan.has_lives)
+            fprintf(file, "  life %u, incarnation %u%s%s%s, members %#x from %" PRIu64 ", then %#x from %" PRIu64
+                    ", learners %#x, J %" PRIu64 ", journal %zu of %zu on disk\n", node->life, node->incarnation,
+                    node->disk.has_mark ? ", without memory" : "", status.is_rejoining ? ", rejoining" : "",
+                    node->was_removed ? ", removed" : "", status.members, status.members_from, status.pending_members,
+                    status.pending_from, status.learners, status.rejoin_lap, node->disk.flushed, node->disk.count);
     }
 }
 
@@ -635,10 +688,13 @@ void cluster_run(const struct plan_options *options, FILE *failures, struct run_
     while (!world->verdict.has_failed && !is_over(cluster) && agenda_pop(&world->agenda, &item)) {
         world->now_us = item.at_us;
         dispatch(cluster, &item);
+        if (world->plan.has_lives)
+            lives_tend(cluster);
         check_bound(cluster);
     }
-    for (uint8_t i = 0; i < world->plan.members; i++)
-        rabia_check(cluster->nodes[i].rabia);
+    for (uint8_t i = 0; i < world->plan.nodes; i++)
+        if (cluster->nodes[i].rabia)
+            rabia_check(cluster->nodes[i].rabia);
     check_economy(cluster);
     clients_check(&world->clients);
     if (world->verdict.has_failed && failures) {

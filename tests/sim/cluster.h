@@ -8,8 +8,10 @@
  *   C2  all live replicas reach the same position and the same frontier
  *   C3  an economy run makes no forfeit, phase or ASK once it is warm, and
  *       decides within one round trip
- * Replicas that need a snapshot, which this simulation does not have yet, are
- * held to safety alone; so is everybody, if they leave less than a quorum. */
+ * In runs without lives, replicas that need a snapshot are held to safety alone;
+ * so is everybody, if they leave less than a quorum.  In runs with lives
+ * (lives.h) all processes come back, and C1 and C2 include rejoining, catching up
+ * by snapshots and pending changes of members. */
 #ifndef SIM_CLUSTER_H
 #define SIM_CLUSTER_H
 
@@ -25,6 +27,8 @@ struct run_result {
     uint64_t forfeits, states, votes, asks;
     uint64_t decide_max_us, order_max_us, gave_up;
     bool needed_snapshot;
+    uint64_t lives, rejoins, installs, changes, cuts; /* runs with lives: lives begun, journals forgotten */
+    bool was_exceeded;
 };
 
 /* A failure's plan and trace go to failures (NULL: to nobody). */

@@ -29,13 +29,15 @@ struct data_value data_apply(struct data_value *value, uint8_t operation, uint64
         value->a++;
         value->b = random_mix(value->b ^ argument);
         return (struct data_value){value->a, 0};
+    case DATA_MEMBERS:
+        return before;
     }
     return before;
 }
 
 uint64_t data_digest(const struct data_store *store)
 {
-    uint64_t digest = store->logical_ms;
+    uint64_t digest = store->logical_ms ^ store->changes;
     for (size_t i = 0; i < DATA_KEYS; i++) {
         digest = random_mix(digest ^ store->values[i].a);
         digest = random_mix(digest ^ store->values[i].b);

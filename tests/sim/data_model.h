@@ -23,7 +23,8 @@ enum data_operation {
     DATA_SWAP,    /* the same, and answers what was there */
     DATA_CAS,     /* register := argument if it is expected; answers 1 or 0 */
     DATA_INCREMENT, /* counter += argument; answers the sum */
-    DATA_APPEND   /* list gains argument at its tail; answers the length */
+    DATA_APPEND,  /* list gains argument at its tail; answers the length */
+    DATA_MEMBERS  /* not of a key: argument is the new list of members */
 };
 
 struct data_value {
@@ -45,6 +46,7 @@ struct data_value data_apply(struct data_value *value, uint8_t operation, uint64
 struct data_store {
     struct data_value values[DATA_KEYS];
     uint64_t logical_ms;
+    uint64_t changes; /* of members: a hash of all so far, and of what came of them */
 };
 uint64_t data_digest(const struct data_store *store);
 

@@ -51,6 +51,7 @@ static struct frame *frame_create(const struct network *network, uint8_t from, u
     frame->from = from;
     frame->to = to;
     frame->generation = network->links[from][to].generation;
+    memcpy(frame->known, network->known[from], sizeof frame->known);
     frame->count = count;
     frame->messages = mem_alloc(count * sizeof *messages);
     memcpy(frame->messages, messages, count * sizeof *messages);
@@ -131,4 +132,12 @@ void network_renew(struct network *network, uint8_t a, uint8_t b)
     network->links[b][a].generation++;
     drop_held(&network->links[a][b]);
     drop_held(&network->links[b][a]);
+}
+
+void network_end(struct network *network, uint8_t node)
+{
+    for (size_t from = 0; from < RABIA_MEMBERS_MAX; from++) {
+        network->links[from][node].generation++;
+        drop_held(&network->links[from][node]);
+    }
 }

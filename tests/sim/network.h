@@ -4,7 +4,10 @@
  * and each repetition of it owns copies of all contents, so that a replica
  * that changes or forgets to hold what it was given is found out.
  *
- * A link that is renewed loses what was on its way (a new connection). */
+ * A link that is renewed loses what was on its way (a new connection).
+ *
+ * A frame carries how often each replica lost its memory, as far as its sender
+ * knew: its own entry is its incarnation. */
 #ifndef SIM_NETWORK_H
 #define SIM_NETWORK_H
 
@@ -17,6 +20,7 @@ struct frame {
     struct rabia_message *messages;
     size_t count;
     uint64_t generation;
+    uint32_t known[RABIA_MEMBERS_MAX];
     uint8_t from, to;
 };
 
@@ -32,6 +36,7 @@ struct network_link {
 struct network {
     const struct plan *plan;
     struct agenda *agenda;
+    uint32_t known[RABIA_MEMBERS_MAX][RABIA_MEMBERS_MAX]; /* by sender, for its next frames */
     struct random random;
     double loss;
     struct network_link links[RABIA_MEMBERS_MAX][RABIA_MEMBERS_MAX];
@@ -50,6 +55,9 @@ void network_block(struct network *network, uint8_t from, uint8_t to, enum netwo
 void network_unblock(struct network *network, uint64_t now_us, uint8_t from, uint8_t to);
 /* Both directions; what was on its way or held is lost. */
 void network_renew(struct network *network, uint8_t a, uint8_t b);
+/* The process there has ended: what was on its way to it is lost.  What it sent
+ * may still arrive. */
+void network_end(struct network *network, uint8_t node);
 void frame_free(struct frame *frame);
 
 #endif

@@ -13,6 +13,7 @@ void order_init(struct order_checker *order, struct verdict *verdict, uint8_t me
     memset(order, 0, sizeof *order);
     order->verdict = verdict;
     order->members = members;
+    order->window = RABIA_WINDOW;
 }
 
 void order_deinit(struct order_checker *order)
@@ -141,11 +142,41 @@ void order_applied(struct order_checker *order, uint8_t replica, const struct ra
 
 void order_frontier(struct order_checker *order, uint8_t replica, uint64_t frontier)
 {
-    order->frontier[replica] = frontier;
+    if (frontier > order->frontier[replica])
+        order->frontier[replica] = frontier;
     size_t next = order->position[replica];
     if (next < order->count && order->log[next].lap < frontier)
         verdict_fail(order->verdict, "O6: replica %u has its frontier at %" PRIu64 " and left out " SLOT, replica, frontier,
                      order->log[next].lap, order->log[next].lane);
+}
+
+void order_restarted(struct order_checker *order, uint8_t replica, size_t position)
+{
+    order->position[replica] = position;
+    order->has_last[replica] = false;
+}
+
+static const struct order_change *find_change(const struct order_checker *order, uint64_t command)
+{
+    for (size_t i = 0; i < order->change_count; i++)
+        if (order->changes[i].command == command)
+            return &order->changes[i];
+    return NULL;
+}
+
+bool order_changed(struct order_checker *order, uint8_t replica, uint64_t command, uint64_t lap, uint64_t from)
+{
+    const struct order_change *known = find_change(order, command);
+    uint64_t due = known ? known->from : lap < order->newest_from ? RABIA_NO_LAP : lap + order->window + 1;
+    if (from != due)
+        verdict_fail(order->verdict, "O7: replica %u has a change of lap %" PRIu64 " hold from %" PRIu64 ", due is %" PRIu64,
+                     replica, lap, from, due);
+    if (known || order->change_count == ORDER_CHANGES_MAX)
+        return false;
+    order->changes[order->change_count++] = (struct order_change){command, due};
+    if (due != RABIA_NO_LAP)
+        order->newest_from = due;
+    return true;
 }
 
 void order_acknowledged(struct order_checker *order, uint64_t command)

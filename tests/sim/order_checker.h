@@ -8,6 +8,8 @@
  *   O3  stores are equal at equal positions
  *   O4  no command is in the order twice; an acknowledged write is there once
  *   O5  one session's writes are there in its order
+ *   O7  a change of members has the same outcome everywhere: refused while the
+ *       one before is not in force, else from A + 1 laps on
  *   O6  a replica's frontier does not leave out what others decided */
 #ifndef SIM_ORDER_CHECKER_H
 #define SIM_ORDER_CHECKER_H
@@ -24,9 +26,18 @@ struct order_entry {
     bool is_void;
 };
 
+struct order_change {
+    uint64_t command, from; /* from: RABIA_NO_LAP if it was refused */
+};
+enum { ORDER_CHANGES_MAX = 256 };
+
 struct order_checker {
     struct verdict *verdict;
     uint8_t members;
+    uint32_t window;
+    uint64_t newest_from; /* the last change holds from there */
+    struct order_change changes[ORDER_CHANGES_MAX];
+    size_t change_count;
     struct order_entry *log; /* the longest known */
     size_t count, capacity;
     size_t position[RABIA_MEMBERS_MAX];
@@ -46,6 +57,11 @@ void order_deinit(struct order_checker *order);
 void order_applied(struct order_checker *order, uint8_t replica, const struct rabia_decided *decided, uint64_t digest);
 /* After the step that gave the entries out. */
 void order_frontier(struct order_checker *order, uint8_t replica, uint64_t frontier);
+/* The replica's life goes on from a snapshot. */
+void order_restarted(struct order_checker *order, uint8_t replica, size_t position);
+/* What the replica made of a change in lap; true when it is the first to come
+ * to it. */
+bool order_changed(struct order_checker *order, uint8_t replica, uint64_t command, uint64_t lap, uint64_t from);
 void order_acknowledged(struct order_checker *order, uint64_t command);
 
 #endif

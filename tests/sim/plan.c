@@ -135,6 +135,38 @@ static uint64_t progress_bound(const struct plan *plan)
     return 300 * o->forfeit_ceiling_us + 4 * 32 * o->ask_interval_us + 4 * o->heartbeat_us + 64 * round + 2000000;
 }
 
+static void draw_lives(struct plan *plan, int lives)
+{
+    struct random r, *random = &r;
+    random_init(random, random_mix(plan->seed ^ 0x6c69766573));
+    plan->nodes = plan->members;
+    plan->window = RABIA_WINDOW;
+    bool is_drawn = chance(random, 0.6);
+    plan->has_lives = plan->profile == PLAN_CHAOS && (lives < 0 ? is_drawn : lives > 0);
+    if (!plan->has_lives)
+        return;
+    plan->window = (uint32_t)PICK(random, 64, 64, 256, 1024, RABIA_WINDOW);
+    unsigned kinds = (unsigned)between(random, 1, 5);
+    for (unsigned i = 0; i < kinds; i++)
+        plan->life_faults |= 1u << random_below(random, PLAN_LIFE_FAULTS);
+    plan->life_every_us = PICK(random, 20000, 60000, 200000);
+    plan->down_us = PICK(random, 1000, 20000, 150000);
+    plan->snapshot_us = PICK(random, 100, 5000, 50000);
+    plan->mid_out = (double)PICK(random, 0, 3, 8) / 10;
+    plan->loses_data = (double)PICK(random, 0, 5, 10) / 10;
+    plan->exceeds = chance(random, 0.1);
+    plan->drops_unaware = chance(random, 0.5);
+    plan->starts_learners = chance(random, 0.5);
+    if (plan->life_faults >> PLAN_LIFE_MEMBERS & 1)
+        plan->nodes = (uint8_t)between(random, plan->members + 1u, plan->members < 5 ? plan->members + 4u : RABIA_MEMBERS_MAX);
+    struct rabia_options *o = &plan->options;
+    if (chance(random, 0.5))
+        o->history_bytes_max = (size_t)PICK(random, 500, 4000);
+    if (o->skip_ahead_max >= plan->window / 4)
+        o->skip_ahead_max = plan->window / 4 - 1;
+    plan->progress_us *= 3;
+}
+
 void plan_draw(struct plan *plan, const struct plan_options *options)
 {
     static const uint8_t sizes[] = {1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 7};
@@ -159,6 +191,7 @@ void plan_draw(struct plan *plan, const struct plan_options *options)
     plan->uses_proposer = options->owner < 0 ? chance(&random, 0.5) : options->owner > 0;
     plan->batch_bytes_max = (size_t)PICK(&random, 1, 200, 1 << 20);
     plan->spread_us = plan->profile == PLAN_CHAOS ? PICK(&random, 0, 0, 200, 1000) : 0;
+    draw_lives(plan, options->lives);
     plan->check_every = options->checks_every_step ? 1 : (uint32_t)PICK(&random, 499, 997, 1999);
 }
 
@@ -188,4 +221,15 @@ void plan_print(const struct plan *plan, FILE *file)
             " us, skip ahead %u, history %zu, answer %zu, first lap %" PRIu64 "\n", o->forfeit_floor_us,
             o->forfeit_ceiling_us, o->ask_interval_us, o->heartbeat_us, o->skip_ahead_max, o->history_bytes_max,
             o->answer_bytes_max, o->first_lap);
+    static const char *const lives[PLAN_LIFE_FAULTS] = {"kill", "power", "power-all", "wipe", "snapshot", "members"};
+    if (!plan->has_lives)
+        return;
+    fprintf(file, "  lives: window %u, %u processes,", plan->window, plan->nodes);
+    for (unsigned i = 0; i < PLAN_LIFE_FAULTS; i++)
+        if (plan->life_faults >> i & 1)
+            fprintf(file, " %s", lives[i]);
+    fprintf(file, " every %" PRIu64 " us, down %" PRIu64 " us, snapshots take %" PRIu64 " us, inside an out %.1f, data lost %.1f%s%s%s\n",
+            plan->life_every_us, plan->down_us, plan->snapshot_us, plan->mid_out, plan->loses_data,
+            plan->exceeds ? ", may exceed f" : "", plan->drops_unaware ? ", drops unaware" : "",
+            plan->starts_learners ? ", starts with learners" : "");
 }

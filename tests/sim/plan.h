@@ -24,6 +24,13 @@ enum plan_fault {
     PLAN_FAULTS
 };
 
+/* Faults of lives, drawn apart from the others so that a seed's other faults
+ * do not depend on them. */
+enum plan_life_fault {
+    PLAN_LIFE_KILL, PLAN_LIFE_POWER, PLAN_LIFE_POWER_ALL, PLAN_LIFE_WIPE, PLAN_LIFE_SNAPSHOT, PLAN_LIFE_MEMBERS,
+    PLAN_LIFE_FAULTS
+};
+
 /* What the command line fixes; the rest is the seed's. */
 struct plan_options {
     uint64_t seed;
@@ -31,6 +38,7 @@ struct plan_options {
     int profile;        /* -1: by seed */
     int flush;          /* -1: by seed, else flush_before_send */
     int owner;          /* -1: by seed, 0 the model, 1 the proposer */
+    int lives;          /* -1: by seed, 0 every process lives once, 1 it has several lives */
     bool checks_every_step;
     bool is_verbose;
 };
@@ -61,6 +69,17 @@ struct plan {
     double read_share, clock_only_share, filler_share;
     uint32_t filler_max;
     int64_t wall_skew_ms[RABIA_MEMBERS_MAX];
+
+    bool has_lives;
+    uint8_t nodes; /* processes: members, and those who may become one */
+    uint32_t window;
+    uint32_t life_faults; /* bit per enum plan_life_fault */
+    uint64_t life_every_us, down_us, snapshot_us;
+    double mid_out;       /* share of deaths that come while an out is honoured */
+    double loses_data;    /* share of wipes that take the snapshot, too */
+    bool exceeds;         /* more than f may lose their memory: safety alone is asserted */
+    bool drops_unaware;   /* frames whose sender has not heard of our new life are dropped whole */
+    bool starts_learners; /* else they are started when needed */
 
     struct rabia_options options; /* self is to be set */
     uint64_t progress_us;         /* after the heal, all must have ended by then */

@@ -550,7 +550,7 @@ static void story_of_turns(void)
 static void story_of_repetition(void)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct plan_options options = {.seed = seed, .profile = -1, .flush = -1, .owner = -1};
+        struct plan_options options = {.seed = seed, .profile = -1, .flush = -1, .owner = -1, .lives = -1};
         struct run_result first, second;
         cluster_run(&options, NULL, &first);
         cluster_run(&options, NULL, &second);

@@ -1,7 +1,7 @@
 /* simulate: runs whole clusters from seeds and judges them.
  *
  *   simulate [--seed first] [--seeds count] [--members n] [--profile p]
- *            [--flush 0|1] [--owner model|proposer] [--check-every-step] [--verbose] [--stats]
+ *            [--flush 0|1] [--lives 0|1] [--owner model|proposer] [--check-every-step] [--verbose] [--stats]
  *            [--keep-going] [--file seeds.txt] [--self-test]
  *
  * Exit status: 0 all is well, 1 a run failed (its seed, plan and last events
@@ -26,7 +26,7 @@ struct arguments {
 
 struct totals {
     uint64_t runs, failed, commands, answered, slots, steps, virtual_us, healed_max_us, healed_max_seed, healed_max_share, gave_up, snapshots,
-        forfeits, states;
+        forfeits, states, with_lives, lives, rejoins, installs, changes, cuts, exceeded;
 };
 
 static uint64_t running_seed;
@@ -55,6 +55,13 @@ static void add(struct totals *totals, const struct run_result *result, uint64_t
     totals->snapshots += result->needed_snapshot;
     totals->forfeits += result->forfeits;
     totals->states += result->states;
+    totals->with_lives += result->lives + result->cuts + result->changes > 0;
+    totals->lives += result->lives;
+    totals->rejoins += result->rejoins;
+    totals->installs += result->installs;
+    totals->changes += result->changes;
+    totals->cuts += result->cuts;
+    totals->exceeded += result->was_exceeded;
     if (result->progress_us && result->healed_for_us * 1000 / result->progress_us > totals->healed_max_share)
         totals->healed_max_share = result->healed_for_us * 1000 / result->progress_us;
     if (result->healed_for_us > totals->healed_max_us) {
@@ -76,9 +83,13 @@ static void run_one(const struct arguments *arguments, const struct plan_options
                (double)result.healed_for_us / 1e6, result.answered, result.commands, result.slots, result.forfeits,
                result.states, result.asks, result.decide_max_us, result.order_max_us, result.trace_hash,
                result.needed_snapshot ? ", needed a snapshot" : "");
+    if (arguments->shows_stats && result.lives)
+        printf("  %" PRIu64 " lives, %" PRIu64 " rejoined, %" PRIu64 " installs, %" PRIu64 " journals forgotten, %" PRIu64
+               " changes%s\n", result.lives, result.rejoins, result.installs, result.cuts, result.changes,
+               result.was_exceeded ? ", beyond the bound" : "");
     if (result.verdict.has_failed)
         printf("again: simulate --seed %" PRIu64 "%s --verbose\n", options->seed,
-               options->members || options->profile >= 0 || options->flush >= 0 || options->owner >= 0 ? " (and the same options)" : "");
+               options->members || options->profile >= 0 || options->flush >= 0 || options->owner >= 0 || options->lives >= 0 ? " (and the same options)" : "");
 }
 
 static bool parse(int count, char **words, struct arguments *arguments);
@@ -135,11 +146,12 @@ static int profile_of(const char *name)
 
 static bool parse(int count, char **words, struct arguments *arguments)
 {
-    enum { SEED = 256, SEEDS, MEMBERS, PROFILE, FLUSH, OWNER, EVERY, VERBOSE, STATS, KEEP, FROM_FILE, SELF_TEST };
+    enum { SEED = 256, SEEDS, MEMBERS, PROFILE, FLUSH, OWNER, LIVES, EVERY, VERBOSE, STATS, KEEP, FROM_FILE, SELF_TEST };
     static const struct option options[] = {
         {"seed", required_argument, NULL, SEED},       {"seeds", required_argument, NULL, SEEDS},
         {"members", required_argument, NULL, MEMBERS}, {"profile", required_argument, NULL, PROFILE},
         {"flush", required_argument, NULL, FLUSH},     {"owner", required_argument, NULL, OWNER},
+        {"lives", required_argument, NULL, LIVES},
         {"check-every-step", no_argument, NULL, EVERY},
         {"verbose", no_argument, NULL, VERBOSE},       {"stats", no_argument, NULL, STATS},
         {"keep-going", no_argument, NULL, KEEP},       {"file", required_argument, NULL, FROM_FILE},
@@ -154,6 +166,7 @@ static bool parse(int count, char **words, struct arguments *arguments)
         case PROFILE: arguments->run.profile = profile_of(optarg); break;
         case FLUSH: arguments->run.flush = atoi(optarg); break;
         case OWNER: arguments->run.owner = strcmp(optarg, "proposer") == 0; break;
+        case LIVES: arguments->run.lives = atoi(optarg); break;
         case EVERY: arguments->run.checks_every_step = true; break;
         case VERBOSE: arguments->run.is_verbose = true; break;
         case STATS: arguments->shows_stats = true; break;
@@ -168,9 +181,9 @@ static bool parse(int count, char **words, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.run = {.seed = 1, .profile = -1, .flush = -1, .owner = -1}, .seeds = 1};
+    struct arguments arguments = {.run = {.seed = 1, .profile = -1, .flush = -1, .owner = -1, .lives = -1}, .seeds = 1};
     if (!parse(argc, argv, &arguments)) {
-        fprintf(stderr, "usage: simulate [--seed first] [--seeds count] [--members n] [--flush 0|1] [--owner model|proposer]\n"
+        fprintf(stderr, "usage: simulate [--seed first] [--seeds count] [--members n] [--flush 0|1] [--lives 0|1] [--owner model|proposer]\n"
                         "                [--profile chaos|economy-one|economy-all] [--check-every-step] [--verbose]\n"
                         "                [--stats] [--keep-going] [--file seeds.txt] [--self-test]\n");
         return 2;
@@ -191,5 +204,8 @@ int main(int argc, char **argv)
            (double)totals.virtual_us / 1e6, totals.steps, totals.slots, totals.answered, totals.commands, totals.forfeits,
            totals.states, (double)totals.healed_max_us / 1e6, totals.healed_max_seed,
            (double)totals.healed_max_share / 10, totals.gave_up, totals.snapshots);
+    printf("%" PRIu64 " runs with lives: %" PRIu64 " begun, %" PRIu64 " rejoined, %" PRIu64 " snapshots installed, %" PRIu64
+           " journals forgotten, %" PRIu64 " changes of members, %" PRIu64 " runs beyond the bound\n", totals.with_lives, totals.lives,
+           totals.rejoins, totals.installs, totals.cuts, totals.changes, totals.exceeded);
     return totals.failed ? 1 : 0;
 }

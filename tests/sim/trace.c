@@ -33,6 +33,7 @@ const char *trace_message_name(uint8_t kind)
     static const char *const names[RABIA_KIND_END] = {
         "?",   "PROPOSAL", "CONTENTS", "SKIP",   "STATE",         "VOTE",     "DECIDED",
         "ASK", "FETCH",    "NUDGE",    "RESUME", "CLOCK_REFUSED", "FRONTIER", "TOO_OLD",
+        "REJOIN", "REJOIN_ANSWER",
     };
     return kind < RABIA_KIND_END && names[kind] ? names[kind] : "?";
 }
@@ -58,14 +59,17 @@ static void print_fault(FILE *file, const struct trace_entry *e)
     static const char *const names[] = {"?",         "stopped for us", "crashed",      "slow, us per event",
                                         "slow link", "blocked, way",   "unblocked",    "link renewed",
                                         "clock by ms", "loss per mille", "session gone", "all faults healed",
-                                        "needs a snapshot"};
+                                        "needs a snapshot", "dies", "rises at", "loses records to a power cut:",
+                                        "is wiped", "rejoins, J", "has rejoined", "forgets its journal, to lap",
+                                        "installs a snapshot at", "changes members to, from lap", "is removed",
+                                        "learners are"};
     fprintf(file, "fault: node %u peer %u %s %" PRId64, e->node, e->peer, names[e->detail], (int64_t)e->extra);
 }
 
 static void print_entry(FILE *file, const struct trace_entry *e)
 {
-    static const char *const events[] = {"?", "tick", "propose", "messages", "link up", "link down", "flushed", "nudge"};
-    static const char *const records[] = {"?", "said", "decided", "lap mark"};
+    static const char *const events[] = {"?", "tick", "propose", "messages", "link up", "link down", "flushed", "nudge", "forget", "learners"};
+    static const char *const records[] = {"?", "said", "decided", "lap mark", "rejoin"};
     fprintf(file, "%10" PRIu64 " us  %u ", e->now_us, e->node);
     switch ((enum trace_kind)e->kind) {
     case TRACE_EVENT:

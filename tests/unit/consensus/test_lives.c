@@ -28,7 +28,7 @@
 #include "consensus/mutant.h"
 #include "consensus/probe.h"
 
-enum { NODES = 6, WINDOW = 64, FRAMES_MAX = 1 << 12, ORDER_MAX = 1 << 12, SAID_MAX = 1 << 21, HEAL_PROPOSALS = 3 };
+enum { NODES = 6, WINDOW = 64, FRAMES_MAX = 1 << 12, ORDER_MAX = 1 << 12, SAID_MAX = 1 << 21, PROPOSED_MAX = 16, HEAL_PROPOSALS = 3 };
 
 struct frame {
     uint8_t from, to;
@@ -55,7 +55,7 @@ struct node {
     unsigned char snapshot[RABIA_EXPORT_BYTES];
     size_t snapshot_size, snapshot_order;
     struct order order;
-    uint64_t deadline_us, up_at_us, silent_below;
+    uint64_t deadline_us, up_at_us, came_up_us, silent_below;
     bool is_rejoining, has_mark, lost_tail, needs_snapshot;
     uint64_t needs_lap;
 };
@@ -67,6 +67,12 @@ struct cluster {
     uint8_t first_members;
     bool flush, has_changes, has_wipes;
     uint16_t mask, pending; /* as the furthest node has it */
+    uint64_t furthest, mask_from;
+    struct proposed_change {
+        uint64_t lap;
+        uint16_t mask;
+    } proposed[PROPOSED_MAX]; /* a ring: changes that may still come out */
+    size_t proposed_count;
     struct node nodes[NODES];
     struct frame frames[FRAMES_MAX];
     size_t frame_count;
@@ -481,6 +487,7 @@ static void come_up(uint8_t self)
     honour(self, &out);
     rabia_check(node->rabia);
     node->lost_tail = false;
+    node->came_up_us = c.now_us;
     for (uint8_t i = 0; node->has_mark && i < NODES; i++)
         if (i != self && c.nodes[i].rabia)
             step(i, (struct rabia_event){.kind = RABIA_EVENT_FORGET, .peer = self});
@@ -538,23 +545,31 @@ static void look_at_lists(void)
         if (!c.nodes[i].rabia || rabia_frontier(c.nodes[i].rabia) < furthest)
             continue;
         rabia_get_status(c.nodes[i].rabia, c.now_us, &s);
-        furthest = s.frontier;
+        c.furthest = furthest = s.frontier;
         c.mask = s.members;
+        c.mask_from = s.members_from;
         c.pending = s.pending_members;
     }
 }
 
-static bool is_within_budget(uint16_t list, uint8_t self, bool with_memory)
+/* One more without memory: f at most, and answers to REJOIN come from q others. */
+static bool is_within_budget(uint16_t list, uint8_t self)
 {
-    int n = __builtin_popcount(list), q = n / 2 + 1, lost = 0, down = 0;
-    for (uint8_t i = 0; i < NODES; i++) {
-        if (!(list >> i & 1))
-            continue;
-        lost += c.nodes[i].has_mark || (i == self && !with_memory);
-        down += !c.nodes[i].rabia || c.nodes[i].has_mark || i == self;
-    }
-    /* Answers to REJOIN come from q others. */
-    return lost <= n - q && (with_memory || n - 1 - lost + 1 >= q) && (lost == 0 || n - lost >= q) && down <= n;
+    int n = __builtin_popcount(list), q = n / 2 + 1, lost = 0;
+    for (uint8_t i = 0; i < NODES; i++)
+        if (list >> i & 1)
+            lost += c.nodes[i].has_mark || i == self;
+    return n >= 3 && lost <= n - q && n - lost >= q;
+}
+
+/* What an older list decided is safe when a quorum of this one has it. */
+static bool is_handed_over(uint8_t self)
+{
+    int count = 0;
+    for (uint8_t i = 0; i < NODES; i++)
+        count += (c.mask >> i & 1) && i != self && c.nodes[i].rabia && !c.nodes[i].has_mark &&
+                 rabia_frontier(c.nodes[i].rabia) >= c.mask_from;
+    return count >= __builtin_popcount(c.mask) / 2 + 1;
 }
 
 static bool may_fail(uint8_t self, bool with_memory)
@@ -562,9 +577,11 @@ static bool may_fail(uint8_t self, bool with_memory)
     look_at_lists();
     if (with_memory)
         return true;
-    bool is_ready = is_within_budget(c.mask, self, false) && (!c.pending || is_within_budget(c.pending, self, false));
-    int n = __builtin_popcount(c.mask);
-    return is_ready && n >= 3 && (!c.pending || __builtin_popcount(c.pending) >= 3);
+    bool is_ready = is_handed_over(self) && is_within_budget(c.mask, self) && (!c.pending || is_within_budget(c.pending, self));
+    for (size_t i = 0; i < PROPOSED_MAX; i++)
+        if (c.proposed[i].mask && c.proposed[i].lap >= c.furthest)
+            is_ready &= is_within_budget(c.proposed[i].mask, self);
+    return is_ready;
 }
 
 /* --- acts ------------------------------------------------------------------------ */
@@ -579,6 +596,9 @@ static void propose_batch(uint8_t self, uint16_t mask, bool is_empty)
         memcpy(batch->bytes, &number, sizeof number);
         memcpy(batch->bytes + sizeof number, &mask, sizeof mask);
     }
+    if (mask)
+        c.proposed[c.proposed_count++ % PROPOSED_MAX] =
+            (struct proposed_change){rabia_frontier(c.nodes[self].rabia) + WINDOW, mask};
     step(self, (struct rabia_event){.kind = RABIA_EVENT_PROPOSE, .batch = batch});
     batch_release(batch);
 }
@@ -649,6 +669,14 @@ static void fail_something(uint8_t self)
         kill_node(self);
 }
 
+/* Twice in a row: what the second life relied on must have been on disk. */
+static void fail_again(uint8_t self)
+{
+    const struct node *node = &c.nodes[self];
+    if (c.flush && node->rabia && !node->has_mark && node->came_up_us && c.now_us - node->came_up_us < 5000)
+        cut_power(self);
+}
+
 static void random_act(void)
 {
     uint8_t node = (uint8_t)random_below(&c.random, NODES);
@@ -665,6 +693,8 @@ static void random_act(void)
         take_snapshot(node);
     else if (choice == 52 && c.has_changes && random_below(&c.random, 2) == 0)
         change_members(node);
+    else if (choice >= 54 && choice < 60)
+        fail_again(node);
     else if (choice == 53)
         c.now_us += random_below(&c.random, 20 * 1000);
     else if (c.frame_count > 0) {

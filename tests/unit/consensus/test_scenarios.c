@@ -5,7 +5,8 @@
  * commands on real machines and compares.  SCENARIO_REWRITE=1 writes the files
  * anew (read the difference before committing it).
  *
- *   > cluster 3 [flush] [history=BYTES] [ahead=LAPS] [seed=N]
+ *   > cluster 3 [flush] [history=BYTES] [ahead=LAPS] [seed=N] [members=N]
+ *                              members=N: only the first N are, the others learn
  *   > propose R NAME [previous=LAP] [clock=MS] [empty]
  *   > deliver FROM TO [KIND]     all queued messages as one frame, or the first of KIND
  *   > drop FROM TO [KIND]
@@ -13,9 +14,15 @@
  *   > wait MS [R]                time goes by, a TICK per millisecond (for R alone)
  *   > pause MS                   time goes by at once: the processes stood still
  *   > flush R | crash R | (wall clocks begin at 1000 ms)
+ *   > restart R [lost]         with its journal; lost: without what was not flushed
+ *   > rejoin R                 without its memory
+ *   > snapshot R               what R would restart from, and its journal from there
+ *   > install R FROM           a snapshot of FROM's state in R
  *   > link R PEER up|down | nudge R LAP | wall R MS
  *   > inject FROM TO KIND LAP.LANE [count=N] [phase=P] [value=V] [NAME]
  *   > status R                   frontier and next own lap
+ *
+ * A batch named "=012" changes the members to 0, 1, 2 where it is ordered.
  *
  * LAP.LANE names a slot, LAP-LAP.LANE a range.  Urgent messages come first in
  * "0 -> 1 2: ..."; lazy ones have "~>". */
@@ -34,7 +41,7 @@
 #include "base/buf.h"
 #include "consensus/rabia.h"
 
-enum { QUEUE_MAX = 512, WORDS_MAX = 10 };
+enum { QUEUE_MAX = 4096, WORDS_MAX = 10, JOURNAL_MAX = 512 };
 
 struct queue {
     struct rabia_message messages[QUEUE_MAX];
@@ -44,10 +51,15 @@ struct replica {
     struct rabia *rabia;
     bool is_crashed;
     uint64_t last_seq, wall_ms;
+    struct rabia_options options;
+    struct rabia_record journal[JOURNAL_MAX];
+    size_t journal_count, flushed_count;
+    unsigned char snapshot[RABIA_EXPORT_BYTES];
+    size_t snapshot_size;
 };
 struct story {
     uint8_t n;
-    bool flush, is_quiet;
+    bool flush, is_quiet, is_replaying;
     uint64_t now_us;
     struct replica replicas[RABIA_MEMBERS_MAX];
     struct queue queues[RABIA_MEMBERS_MAX][RABIA_MEMBERS_MAX];
@@ -62,7 +74,8 @@ static const char *const kind_names[RABIA_KIND_END] = {
     [RABIA_ASK] = "ASK",           [RABIA_FETCH] = "FETCH",
     [RABIA_NUDGE] = "NUDGE",       [RABIA_RESUME] = "RESUME",
     [RABIA_CLOCK_REFUSED] = "CLOCK_REFUSED", [RABIA_FRONTIER] = "FRONTIER",
-    [RABIA_TOO_OLD] = "TOO_OLD",
+    [RABIA_TOO_OLD] = "TOO_OLD",   [RABIA_REJOIN] = "REJOIN",
+    [RABIA_REJOIN_ANSWER] = "REJOIN_ANSWER",
 };
 static const char *const value_names[] = {"NULL", "batch", "?"};
 
@@ -83,7 +96,10 @@ static bool has_value(uint8_t kind)
 
 static void trace_message(const struct rabia_message *m)
 {
-    buf_printf(&story.trace, " %s %llu", kind_names[m->kind], (unsigned long long)m->lap);
+    buf_printf(&story.trace, " %s", kind_names[m->kind]);
+    if (m->kind == RABIA_REJOIN)
+        return;
+    buf_printf(&story.trace, " %llu", (unsigned long long)m->lap);
     if (m->count > 1)
         buf_printf(&story.trace, "-%llu", (unsigned long long)(m->lap + m->count - 1));
     if (m->kind != RABIA_ASK && m->kind != RABIA_NUDGE && m->kind < RABIA_FRONTIER)
@@ -94,7 +110,8 @@ static void trace_message(const struct rabia_message *m)
         buf_printf(&story.trace, " %s", value_names[m->value]);
     if (m->clock_ms)
         buf_printf(&story.trace, " at %llu", (unsigned long long)m->clock_ms);
-    trace_batch(m->batch);
+    if (m->kind != RABIA_REJOIN_ANSWER)
+        trace_batch(m->batch);
 }
 
 static void trace_sent(uint8_t self, const struct rabia_outgoing *o)
@@ -110,9 +127,9 @@ static void trace_sent(uint8_t self, const struct rabia_outgoing *o)
 
 static void trace_record(uint8_t self, const struct rabia_record *record)
 {
-    static const char *const names[] = {"", "said", "decided", "lap mark"};
+    static const char *const names[] = {"", "said", "decided", "lap mark", "rejoin from"};
     buf_printf(&story.trace, "  %u writes: %s", self, names[record->kind]);
-    if (record->kind == RABIA_RECORD_LAP_MARK)
+    if (record->kind == RABIA_RECORD_LAP_MARK || record->kind == RABIA_RECORD_REJOIN)
         buf_printf(&story.trace, " %llu", (unsigned long long)record->message.lap);
     else
         trace_message(&record->message);
@@ -121,12 +138,40 @@ static void trace_record(uint8_t self, const struct rabia_record *record)
 
 static void trace_decided(uint8_t self, const struct rabia_decided *d)
 {
-    buf_printf(&story.trace, "  %u orders %llu.%u", self, (unsigned long long)d->lap, d->lane);
+    buf_printf(&story.trace, "  %u %s %llu.%u", self, story.is_replaying ? "replays" : "orders",
+               (unsigned long long)d->lap, d->lane);
     if (d->batch)
         trace_batch(d->batch);
+    else if (d->is_unknown)
+        buf_printf(&story.trace, " unknown: a snapshot jumped over its own batch");
     else
         buf_printf(&story.trace, " NULL, its own batch is lost");
     buf_printf(&story.trace, "%s\n", d->is_void ? " void" : "");
+}
+
+static void change_members(uint8_t self, const struct rabia_decided *d)
+{
+    uint16_t mask = 0;
+    if (!d->batch || d->is_void || d->batch->size < 2 || d->batch->bytes[0] != '=')
+        return;
+    for (uint32_t i = 1; i < d->batch->size; i++)
+        mask |= (uint16_t)(1u << (d->batch->bytes[i] - '0'));
+    uint64_t from = rabia_change_members(story.replicas[self].rabia, d->lap, mask);
+    if (from == RABIA_NO_LAP)
+        buf_printf(&story.trace, "  %u refuses the change\n", self);
+    else
+        buf_printf(&story.trace, "  %u: members %.*s from lap %llu\n", self, (int)d->batch->size - 1,
+                   d->batch->bytes + 1, (unsigned long long)from);
+}
+
+static void trace_lives(uint8_t self, const struct rabia_out *out)
+{
+    if (out->rejoined_lap != RABIA_NO_LAP)
+        buf_printf(&story.trace, "  %u will speak from lap %llu on\n", self, (unsigned long long)out->rejoined_lap);
+    if (out->has_rejoined)
+        buf_printf(&story.trace, "  %u has rejoined\n", self);
+    if (out->was_removed)
+        buf_printf(&story.trace, "  %u is no longer a member\n", self);
 }
 
 static void trace_out(uint8_t self, const struct rabia_out *out)
@@ -137,8 +182,11 @@ static void trace_out(uint8_t self, const struct rabia_out *out)
         for (size_t i = 0; i < out->message_count; i++)
             if (out->messages[i].is_lazy == lazy)
                 trace_sent(self, &out->messages[i]);
-    for (size_t i = 0; i < out->decided_count; i++)
+    for (size_t i = 0; i < out->decided_count; i++) {
         trace_decided(self, &out->decided[i]);
+        change_members(self, &out->decided[i]);
+    }
+    trace_lives(self, out);
     if (out->clock_refused_ms)
         buf_printf(&story.trace, "  %u is told that its clock is ahead of %llu\n", self,
                    (unsigned long long)out->clock_refused_ms);
@@ -170,6 +218,32 @@ static void enqueue(uint8_t self, const struct rabia_out *out)
         }
 }
 
+static void keep_records(struct replica *replica, const struct rabia_out *out)
+{
+    for (size_t i = 0; i < out->record_count; i++) {
+        assert_true(replica->journal_count < JOURNAL_MAX);
+        replica->journal[replica->journal_count++] = out->records[i];
+        replica->last_seq = out->records[i].seq;
+        if (out->records[i].message.batch)
+            batch_hold(out->records[i].message.batch);
+    }
+}
+
+static void cut_journal(struct replica *replica, size_t count)
+{
+    while (replica->journal_count > count)
+        batch_release(replica->journal[--replica->journal_count].message.batch);
+}
+
+static void honour(uint8_t self, struct rabia_out *out)
+{
+    rabia_check(story.replicas[self].rabia);
+    keep_records(&story.replicas[self], out);
+    trace_out(self, out);
+    enqueue(self, out);
+    rabia_out_deinit(out);
+}
+
 static void step(uint8_t self, struct rabia_event event)
 {
     struct replica *replica = &story.replicas[self];
@@ -180,12 +254,7 @@ static void step(uint8_t self, struct rabia_event event)
     event.now_us = story.now_us;
     event.wall_ms = replica->wall_ms + story.now_us / 1000;
     rabia_step(replica->rabia, &event, &out);
-    rabia_check(replica->rabia);
-    if (out.record_count)
-        replica->last_seq = out.records[out.record_count - 1].seq;
-    trace_out(self, &out);
-    enqueue(self, &out);
-    rabia_out_deinit(&out);
+    honour(self, &out);
 }
 
 static void deliver(uint8_t from, uint8_t to, const char *kind, bool is_lost)
@@ -213,6 +282,7 @@ static void deliver(uint8_t from, uint8_t to, const char *kind, bool is_lost)
 
 static void flush(uint8_t self)
 {
+    story.replicas[self].flushed_count = story.replicas[self].journal_count;
     step(self, (struct rabia_event){.kind = RABIA_EVENT_FLUSHED, .flushed_seq = story.replicas[self].last_seq});
 }
 
@@ -225,8 +295,9 @@ static bool settle_round(void)
                 deliver(from, to, NULL, false);
                 is_busy = true;
             }
-    for (uint8_t i = 0; story.flush && i < story.n; i++)
-        flush(i);
+    for (uint8_t i = 0; i < story.n; i++)
+        if (story.replicas[i].flushed_count < story.replicas[i].journal_count)
+            flush(i);
     return is_busy;
 }
 
@@ -244,8 +315,10 @@ static void end_story(void)
         for (uint8_t to = 0; to < RABIA_MEMBERS_MAX; to++)
             for (size_t i = 0; i < story.queues[from][to].count; i++)
                 batch_release(story.queues[from][to].messages[i].batch);
-    for (uint8_t i = 0; i < story.n; i++)
+    for (uint8_t i = 0; i < story.n; i++) {
         rabia_free(story.replicas[i].rabia);
+        cut_journal(&story.replicas[i], 0);
+    }
     struct buf trace = story.trace;
     memset(&story, 0, sizeof story);
     story.trace = trace;
@@ -286,13 +359,15 @@ static void do_cluster(char **words)
     for (uint8_t i = 0; i < story.n; i++) {
         struct rabia_options options;
         rabia_options_default(&options);
-        options.member_count = story.n;
+        options.member_count = (uint8_t)option(words, "members", story.n);
+        options.learners = (uint16_t)((1u << story.n) - 1);
         options.self = i;
         options.cluster_seed = option(words, "seed", 1);
         options.flush_before_send = story.flush;
         options.heartbeat_us = 10 * 1000 * 1000;
         options.history_bytes_max = option(words, "history", options.history_bytes_max);
         options.skip_ahead_max = (uint32_t)option(words, "ahead", 0);
+        story.replicas[i].options = options;
         story.replicas[i].rabia = rabia_create(&options, 0);
         story.replicas[i].wall_ms = 1000;
     }
@@ -373,6 +448,8 @@ static void do_status(char **words)
     for (uint8_t lane = 0; lane < story.n; lane++)
         if (s.lanes[lane].is_suspect)
             buf_printf(&story.trace, "  %u: lane %u is suspect\n", self, lane);
+    if (s.is_rejoining)
+        buf_printf(&story.trace, "  %u: rejoining\n", self);
 }
 
 static void do_crash(char **words)
@@ -382,6 +459,99 @@ static void do_crash(char **words)
     for (uint8_t from = 0; from < story.n; from++)
         while (story.queues[from][self].count)
             deliver(from, self, NULL, true);
+}
+
+static void replay(uint8_t self)
+{
+    struct replica *replica = &story.replicas[self];
+    story.is_replaying = true;
+    for (size_t i = 0; i < replica->journal_count; i++) {
+        struct rabia_out out;
+        rabia_out_init(&out);
+        assert_true(rabia_replay(replica->rabia, &replica->journal[i], &out));
+        trace_out(self, &out);
+        rabia_out_deinit(&out);
+    }
+    story.is_replaying = false;
+}
+
+static struct replica *begin_life(uint8_t self)
+{
+    struct replica *replica = &story.replicas[self];
+    assert_true(replica->is_crashed);
+    rabia_free(replica->rabia);
+    replica->rabia = rabia_restore(&replica->options, slice_make(replica->snapshot, replica->snapshot_size),
+                                   story.now_us);
+    assert_non_null(replica->rabia);
+    replica->is_crashed = false;
+    replica->last_seq = 0;
+    return replica;
+}
+
+static uint64_t wall_of(const struct replica *replica)
+{
+    return replica->wall_ms + story.now_us / 1000;
+}
+
+static void do_restart(char **words)
+{
+    uint8_t self = member(words[1]);
+    struct replica *replica = begin_life(self);
+    struct rabia_speak_options how = {.may_have_lost_tail = has_word(words, "lost")};
+    struct rabia_out out;
+    if (how.may_have_lost_tail)
+        cut_journal(replica, replica->flushed_count);
+    replay(self);
+    replica->flushed_count = replica->journal_count;
+    rabia_out_init(&out);
+    rabia_speak(replica->rabia, &how, story.now_us, wall_of(replica), &out);
+    honour(self, &out);
+}
+
+static void do_rejoin(char **words)
+{
+    uint8_t self = member(words[1]);
+    struct rabia_out out;
+    story.replicas[self].snapshot_size = 0;
+    cut_journal(&story.replicas[self], 0);
+    struct replica *replica = begin_life(self);
+    replica->flushed_count = 0;
+    for (uint8_t i = 0; i < story.n; i++)
+        if (i != self)
+            step(i, (struct rabia_event){.kind = RABIA_EVENT_FORGET, .peer = self});
+    rabia_out_init(&out);
+    rabia_rejoin(replica->rabia, story.now_us, wall_of(replica), &out);
+    honour(self, &out);
+}
+
+static void do_snapshot(char **words)
+{
+    struct replica *replica = &story.replicas[member(words[1])];
+    struct rabia_out out;
+    replica->snapshot_size = rabia_export(replica->rabia, replica->snapshot);
+    cut_journal(replica, 0);
+    rabia_out_init(&out);
+    rabia_restate(replica->rabia, &out);
+    keep_records(replica, &out);
+    for (size_t i = 0; i < out.record_count; i++)
+        trace_record(member(words[1]), &out.records[i]);
+    rabia_out_deinit(&out);
+    replica->flushed_count = replica->journal_count;
+}
+
+static void do_install(char **words)
+{
+    uint8_t self = member(words[1]);
+    struct replica *replica = &story.replicas[self];
+    unsigned char bytes[RABIA_EXPORT_BYTES];
+    struct rabia_out out;
+    rabia_export(story.replicas[member(words[2])].rabia, bytes);
+    rabia_out_init(&out);
+    if (rabia_install(replica->rabia, slice_make(bytes, sizeof bytes), story.now_us, wall_of(replica), &out))
+        honour(self, &out);
+    else
+        buf_printf(&story.trace, "  %u refuses: it is not behind that\n", self);
+    rabia_out_deinit(&out);
 }
 
 static void perform(char **words)
@@ -403,6 +573,14 @@ static void perform(char **words)
         flush(member(words[1]));
     else if (strcmp(verb, "crash") == 0)
         do_crash(words);
+    else if (strcmp(verb, "restart") == 0)
+        do_restart(words);
+    else if (strcmp(verb, "rejoin") == 0)
+        do_rejoin(words);
+    else if (strcmp(verb, "snapshot") == 0)
+        do_snapshot(words);
+    else if (strcmp(verb, "install") == 0)
+        do_install(words);
     else if (strcmp(verb, "link") == 0)
         do_link(words);
     else if (strcmp(verb, "wall") == 0)

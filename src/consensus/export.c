@@ -190,6 +190,8 @@ static bool recall_slots(struct rabia *r, const struct rabia_message *m, bool is
             return false;
         struct slot *slot = rabia_slot(r, lap, m->lane);
         r->touched_end = lap_max(r->touched_end, lap + 1);
+        if (m->value == RABIA_BATCH)
+            pace_want(r, place_of(lap, m->lane) + 1); /* somebody waits for it */
         if (slot->is_known_batch && slot->batch && !slot_is_decided(slot))
             recall_decision(r, slot, lap, m->lane, RABIA_BATCH);
     }
@@ -243,10 +245,13 @@ void rabia_speak(struct rabia *r, const struct rabia_speak_options *how, uint64_
     r->has_begun = true;
     r->silent_below = r->rejoin_lap;
     r->was_forfeited = false;
+    members_nudge(r);
     if (how->may_have_lost_tail && r->mark > r->frontier) {
         r->unsure_below = r->mark;
         r->nudge_lap = lap_max(r->nudge_lap, r->mark);
         pace_nudge(r, r->mark);
+        outbox_send(r, everyone_else(r), false,
+                    &(struct rabia_message){.kind = RABIA_NUDGE, .lap = r->mark, .count = 1});
         outbox_send(r, everyone_else(r), false,
                     &(struct rabia_message){
                         .kind = RABIA_RESUME, .lane = r->options.self, .lap = r->mark, .count = 1});
@@ -355,8 +360,7 @@ static void adopt_members(struct rabia *r, const struct memory *memory)
     r->pending = memory->pending;
     unsigned removed = had & ~((unsigned)r->members.mask | r->pending.mask);
     r->learners = (uint16_t)(r->learners | removed);
-    if (removed & bit_of(r->options.self))
-        r->out->was_removed = true;
+    r->is_leaving |= (removed & bit_of(r->options.self)) != 0;
 }
 
 static void jump(struct rabia *r, const struct memory *memory)
@@ -390,6 +394,7 @@ bool rabia_install(struct rabia *r, struct slice exported, uint64_t now_us, uint
         return false;
     rabia_begin(r, now_us, wall_ms, out);
     jump(r, &memory);
+    members_nudge(r);
     rabia_end(r);
     return true;
 }
