@@ -301,3 +301,18 @@ def test_wrong_cluster_is_refused(make_cluster, make_server):
         for server in pair:
             assert server.stop() == 0
             server.remove()
+
+
+def test_add_and_remove(tool):
+    tool("start", "-n", "3")
+    assert re.search(r"(?m)^4 .*up", tool("add", "4"))
+    with Connection(port(tool, 4)) as c:
+        assert c.ask("SET", "k", "v") == b"OK"
+    shown = tool("remove", "1")
+    assert not re.search(r"(?m)^1 ", shown)
+    assert "never used again" in tool("add", "1", status=1)
+    assert "no replica 9" in tool("remove", "9", status=1)
+    tool("stop")
+    tool("start")
+    with Connection(port(tool, 2)) as c:
+        assert c.ask("GET", "k") == b"v"
