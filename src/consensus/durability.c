@@ -20,6 +20,12 @@ static bool is_light(const struct slot *slot, const struct rabia_message *messag
     return message->kind == RABIA_SKIP || (slot->batch && batch_is_empty(slot->batch));
 }
 
+void rabia_set_flush_before_send(struct rabia *r, bool flush_before_send)
+{
+    CHECK(!r->out);
+    r->options.flush_before_send = flush_before_send;
+}
+
 bool durability_needs_flush(const struct rabia *r, const struct slot *slot, const struct rabia_message *message)
 {
     CHECK(slot);

@@ -209,6 +209,10 @@ struct rabia_options {
 void rabia_options_default(struct rabia_options *options);
 
 struct rabia;
+/* appendfsync was changed, and everything recorded so far is on disk.  What waits for a flush
+ * goes on waiting until FLUSHED is told. */
+void rabia_set_flush_before_send(struct rabia *r, bool flush_before_send);
+
 struct rabia *rabia_create(const struct rabia_options *options, uint64_t now_us);
 void rabia_free(struct rabia *r);
 

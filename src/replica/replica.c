@@ -211,7 +211,10 @@ void replica_set_save_rules(struct replica *r, const struct replica_save_rule *r
 
 void replica_set_journal_mode(struct replica *r, enum journal_mode mode)
 {
-    memory_set_mode(r->memory, mode);
+    memory_set_mode(r->memory, mode); /* what was said so far is on disk when this returns */
+    r->order_options.flush_before_send = memory_flushes_first(r->memory);
+    if (r->order)
+        rabia_set_flush_before_send(r->order, r->order_options.flush_before_send);
 }
 
 /* --- loading -------------------------------------------------------------- */
