@@ -1,0 +1,456 @@
+"""Failures other systems are known for, each with real replicas.
+
+Method: three replicas on disks of disk.py behind the proxy; the situation is
+brought about step by step, then what was acknowledged must be there, and nobody
+may have answered what it could not know.
+"""
+import os
+import random
+import sys
+import threading
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import history  # noqa: E402
+import resp  # noqa: E402
+import servers  # noqa: E402
+from clients import Clients  # noqa: E402
+from cluster import Cluster, LIBRARY  # noqa: E402
+from disk import ERRORS  # noqa: E402
+
+
+@pytest.fixture
+def make_cluster():
+    assert os.path.exists(LIBRARY), "make torture-build first"
+    made = []
+
+    def make(*options, mode="always"):
+        cluster = Cluster(3, ["--appendfsync", mode, "--journal-segment-size", "1mb", "--cluster-timeout", "1000",
+                              "--save", "", *options])
+        made.append(cluster)
+        for replica in cluster:
+            replica.disk.set_flush_delay(0.002)
+        return cluster.start()
+    yield make
+    wrong = []
+    for cluster in made:
+        wrong += cluster.complaints()
+        cluster.remove()
+    assert not wrong, "\n".join(wrong)
+
+
+def power_cut_of_all(cluster, seed=1):
+    rng = random.Random(seed)
+    for replica in cluster:
+        replica.kill()
+    for replica in cluster:
+        replica.disk.cut_power(rng)
+
+
+def start_all(cluster):
+    for replica in cluster:
+        replica.start()
+    cluster.wait_up()
+
+
+class Appender(threading.Thread):
+    """One writer's list at one replica; notes what became of each token."""
+
+    def __init__(self, server, key, size=0):
+        super().__init__(daemon=True)
+        self.server, self.key, self.size = server, key, size
+        self.sent, self.ended = [], threading.Event()
+
+    def run(self):
+        connection, number = None, 0
+        while not self.ended.is_set():
+            number += 1
+            token = "%d%s" % (number, "x" * self.size)
+            outcome = "unknown"
+            try:
+                connection = connection or self.server.connect(3)
+                reply = connection.call("APPEND", self.key, token + ",")
+                if reply[0] == ":":
+                    outcome = "ok"
+                elif not resp.is_error(reply, "INDOUBT"):
+                    outcome = "failed"
+                    self.ended.wait(0.01)
+            except OSError:
+                if connection:
+                    connection.close()
+                connection = None
+                self.ended.wait(0.02)
+            self.sent.append((token, outcome))
+
+    def finish(self):
+        self.ended.set()
+        self.join(30)
+        assert not self.is_alive()
+
+    def acknowledged(self):
+        return sum(outcome == "ok" for _, outcome in self.sent)
+
+    def check(self, reader):
+        return history.check_list(self.key, reader.ask("GET", self.key, timeout=30) or b"", self.sent)
+
+
+def start_appenders(cluster, size=0):
+    appenders = [Appender(replica, "list:%d" % replica.number, size) for replica in cluster]
+    for appender in appenders:
+        appender.start()
+    return appenders
+
+
+def finish_and_check(cluster, appenders):
+    for appender in appenders:
+        appender.finish()
+    cluster.wait_up()
+    cluster.wait_equal()
+    wrong = [sentence for appender in appenders for sentence in appender.check(cluster[1])]
+    assert not wrong, "\n".join(wrong)
+
+
+# --- the disk ----------------------------------------------------------------------
+
+
+def cut_under_load(cluster, seed):
+    appenders = start_appenders(cluster)
+    time.sleep(0.7)
+    power_cut_of_all(cluster, seed)
+    for appender in appenders:
+        appender.finish()
+    return appenders
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_votes_are_on_disk_before_they_are_sent(make_cluster, seed):
+    """Power goes everywhere at once: with appendfsync always nothing that was
+    acknowledged is lost, and replicas agree."""
+    cluster = make_cluster()
+    appenders = cut_under_load(cluster, seed)
+    start_all(cluster)
+    assert sum(a.acknowledged() for a in appenders) > 20
+    finish_and_check(cluster, appenders)
+
+
+def test_a_disk_that_lies_is_noticed():
+    """The test of the test above: if flushes do nothing, it must fail."""
+    for seed in range(5):
+        cluster = Cluster(3, ["--appendfsync", "always", "--journal-segment-size", "1mb"])
+        try:
+            cluster.start()
+            for replica in cluster:
+                replica.disk.set_lies(True)
+            appenders = cut_under_load(cluster, seed)
+            for replica in cluster:
+                replica.disk.set_lies(False)
+            try:
+                start_all(cluster)
+                finish_and_check(cluster, appenders)
+            except AssertionError:
+                return
+            if cluster.complaints():
+                return
+        finally:
+            cluster.remove()
+    raise AssertionError("flushes that do nothing were not noticed")
+
+
+def test_everysec_loses_a_second_at_most(make_cluster):
+    cluster = make_cluster(mode="everysec")
+    appenders = start_appenders(cluster)
+    time.sleep(3.5)
+    counts = [len(a.sent) for a in appenders]
+    time.sleep(2.5)
+    power_cut_of_all(cluster)
+    for appender in appenders:
+        appender.finish()
+    start_all(cluster)
+    cluster.wait_equal()
+    for appender, count in zip(appenders, counts):
+        early = set(token for token, _ in appender.sent[:count])
+        wrong = history.check_list(appender.key, cluster[1].ask("GET", appender.key) or b"", appender.sent,
+                                   forgivable=set(token for token, _ in appender.sent) - early)
+        assert not wrong, wrong
+
+
+@pytest.mark.parametrize("mode", ["always", "everysec", "no"])
+def test_a_kill_of_all_loses_nothing(make_cluster, mode):
+    cluster = make_cluster(mode=mode)
+    appenders = start_appenders(cluster)
+    time.sleep(0.7)
+    for replica in cluster:
+        replica.kill()
+    for appender in appenders:
+        appender.finish()
+    start_all(cluster)
+    finish_and_check(cluster, appenders)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_always_from_now_on(make_cluster, seed):
+    """CONFIG SET appendfsync always is a promise from then on."""
+    cluster = make_cluster(mode="everysec")
+    for replica in cluster:
+        assert replica.ask("CONFIG", "SET", "appendfsync", "always") == b"OK"
+    appenders = cut_under_load(cluster, seed)
+    start_all(cluster)
+    finish_and_check(cluster, appenders)
+
+
+@pytest.mark.parametrize("call", ["write", "flush"])
+def test_no_snapshot_of_a_replica_whose_disk_failed(make_cluster, call):
+    """What it could not write it did not apply, though the order went on: its
+    snapshot would hold the place without the data."""
+    cluster = make_cluster()
+    appenders = start_appenders(cluster)
+    time.sleep(0.3)
+    cluster[2].disk.fail([call], ERRORS["EIO"], 5, sticks=False)
+    servers.wait_for(lambda: cluster[2].state() == "failed", "replica 2 to notice")
+    with cluster[2].connect() as c:
+        c.call("BGSAVE")
+        c.call("SAVE")
+    time.sleep(0.5)
+    cluster[2].kill()
+    cluster[2].disk.heal()
+    cluster[2].disk.drop_unflushed(random.Random(1))
+    cluster[2].disk.forget()
+    cluster[2].start()
+    cluster[2].wait_up()
+    time.sleep(1.5)
+    finish_and_check(cluster, appenders)
+
+
+def test_own_snapshot_is_loaded(make_cluster):
+    """The journal before it is gone: what it holds must come back from it."""
+    cluster = make_cluster()
+    with cluster[1].connect() as c:
+        for number in range(300):
+            assert c.ask("SET", "k%d" % number, "v" * 5000) == b"OK"
+    cluster.wait_equal()
+    for replica in cluster:
+        assert replica.ask("SAVE", timeout=30) == b"OK"
+    power_cut_of_all(cluster)
+    start_all(cluster)
+    for replica in cluster:
+        assert replica.ask("DBSIZE") >= 300
+        assert "loaded 30" in replica.output(3000)
+
+
+def test_a_snapshot_without_data_keeps_its_position(make_cluster):
+    cluster = make_cluster()
+    for number in range(50):
+        cluster[1].ask("SET", "k%d" % number, "v")
+    assert cluster[1].ask("FLUSHALL") == b"OK"
+    before, _ = cluster.wait_equal()
+    for replica in cluster:
+        assert replica.ask("SAVE") == b"OK"
+    power_cut_of_all(cluster)
+    for replica in cluster:
+        replica.start()
+    for replica in cluster:
+        servers.wait_for(lambda: replica.state() == "up", "replica %d" % replica.number)
+        assert replica.ask("RABIA", "DIGEST")[0] >= before
+        assert replica.ask("DBSIZE") == 0
+    cluster.wait_up()
+
+
+# --- memory ------------------------------------------------------------------------
+
+
+def test_a_wiped_replica_is_no_witness(make_cluster):
+    """3 never heard of the write, 2 has forgotten it: together they must not
+    serve as if there had been none."""
+    cluster = make_cluster()
+    cluster[3].kill()
+    servers.wait_for(lambda: cluster[1].ask("SET", "k", "v", timeout=5) == b"OK", "a write without 3")
+    cluster[1].kill()
+    cluster[2].kill()
+    cluster[2].disk.wipe()
+    cluster[2].start()
+    cluster[3].start()
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        for number in (2, 3):
+            try:
+                for words in (("SET", "other", "x"), ("GET", "k")):
+                    reply = cluster[number].connect(3).call(*words)
+                    assert reply[0] == "-", (number, words, reply)
+            except OSError:
+                pass
+        time.sleep(0.2)
+    cluster[1].start()
+    cluster.wait_up()
+    assert cluster[2].ask("GET", "k") == b"v"
+    assert cluster[3].ask("GET", "k") == b"v"
+
+
+def test_killed_while_rejoining(make_cluster):
+    cluster = make_cluster()
+    appenders = start_appenders(cluster, 200)
+    time.sleep(0.5)
+    rng = random.Random(5)
+    cluster[2].kill()
+    cluster[2].disk.wipe()
+    for _ in range(12):
+        cluster[2].start()
+        time.sleep(rng.random() * 0.4)
+        cluster[2].kill()
+        if rng.random() < 0.5:
+            cluster[2].disk.cut_power(rng)
+    cluster[2].start()
+    cluster[2].wait_up()
+    time.sleep(0.3)
+    finish_and_check(cluster, appenders)
+
+
+# --- time and the network -------------------------------------------------------------
+
+
+def test_no_stale_read_after_a_pause(make_cluster):
+    """A replica wakes and has a read in its hand: it must not answer from what it
+    knew when it fell asleep."""
+    cluster = make_cluster()
+    for number in range(8):
+        assert cluster[2].ask("SET", "k", "old%d" % number) == b"OK"
+        with cluster[1].connect(10) as c:
+            assert c.ask("GET", "k") == b"old%d" % number
+            cluster[1].pause()
+            c.send("GET", "k")
+            servers.wait_for(lambda: cluster[2].ask("SET", "k", "new%d" % number, timeout=5) == b"OK", "a write")
+            c.send("GET", "k")
+            cluster[1].proceed()
+            c.read()  # sent before the write was: either
+            assert resp.plain(c.read()) in (b"new%d" % number,), "a stale read"
+
+
+def test_cut_off_it_acknowledges_nothing(make_cluster):
+    """A quorum is counted among all members, not among those in reach."""
+    cluster = make_cluster()
+    cluster.network.isolate(1)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        with cluster[1].connect(5) as c:
+            reply = c.call("SET", "k", "1")
+            assert reply[0] == "-" and reply[1].startswith((b"CLUSTERDOWN", b"INDOUBT")), reply
+    assert cluster[2].ask("SET", "k", "2") == b"OK"
+    cluster.network.heal()
+    cluster.wait_up()
+    assert cluster[2].ask("GET", "k") in (b"1", b"2")
+    cluster.wait_equal()
+
+
+def test_a_missed_batch_is_fetched(make_cluster):
+    """1 cannot reach 2, and hears of everything; large batches too.  2 gets their
+    contents from 3, and no slot becomes NULL for want of them."""
+    cluster = make_cluster()
+    cluster.network.set([(1, 2)], hold=True)
+    with cluster[1].connect(20) as c:
+        for size in (10, 1000, 300000, 3000000):
+            assert c.ask("SET", "k%d" % size, b"x" * size) == b"OK"
+    assert len(cluster[2].ask("GET", "k3000000", timeout=20)) == 3000000
+    cluster.network.heal()
+    cluster.wait_equal()
+
+
+def test_decisions_during_catch_up_stay_in_order(make_cluster):
+    """3 is far behind, fetches a snapshot, and hears of new slots all the while."""
+    cluster = make_cluster("--peer-backlog-size", "1mb", "--journal-snapshot-size", "2mb")
+    appenders = start_appenders(cluster)
+    for _ in range(2):
+        cluster[3].pause()
+        with cluster[1].connect(30) as c:
+            for number in range(400):
+                assert c.ask("SET", "bulk%d" % number, b"y" * 10000) == b"OK"
+        cluster[3].proceed()
+        cluster[3].wait_up()
+        time.sleep(0.5)
+    finish_and_check(cluster, appenders)
+
+
+def test_proposed_again_neither_lost_nor_doubled(make_cluster):
+    """1 comes and goes, its slots are forfeited, its batches proposed again."""
+    cluster = make_cluster()
+    appenders = start_appenders(cluster)
+    rng = random.Random(7)
+    for _ in range(25):
+        if rng.random() < 0.5:
+            cluster.network.set([(1, 2), (1, 3)], delay=0.05 + rng.random() * 0.1)
+        else:
+            cluster.network.isolate(1)
+        time.sleep(0.05 + rng.random() * 0.15)
+        cluster.network.heal()
+        time.sleep(rng.random() * 0.1)
+    finish_and_check(cluster, appenders)
+
+
+def test_a_sleeper_opens_no_slot_twice(make_cluster):
+    cluster = make_cluster()
+    appenders = start_appenders(cluster)
+    rng = random.Random(9)
+    for _ in range(15):
+        cluster[1].pause()
+        time.sleep(rng.random() * 0.4)
+        cluster[1].proceed()
+        time.sleep(rng.random() * 0.15)
+    finish_and_check(cluster, appenders)
+
+
+def test_one_clock_gone_wrong_expires_nothing(make_cluster):
+    cluster = make_cluster()
+    assert cluster[1].ask("SET", "k", "v", "EX", "100") == b"OK"
+    cluster[1].disk.set_clock(1000000)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        with cluster[1].connect(5) as c:
+            c.call("SET", "other", "x")
+    assert cluster[2].ask("GET", "k") == b"v"
+    cluster[1].disk.set_clock(0)
+    cluster.wait_equal()
+
+
+# --- the checkers -------------------------------------------------------------------
+
+
+def operation(client, words, result, invoked, returned):
+    return history.Operation(client, "m:1", words, result, invoked, returned)
+
+
+def test_the_checker_of_groups_knows_right_from_wrong():
+    both = ("mset", ((0, b"1"), (1, b"1")))
+    right = [operation("a", both, b"OK", 0, 3), operation("b", ("mget",), [b"1", b"1", None], 1, 2)]
+    torn = [operation("a", both, b"OK", 0, 3), operation("b", ("mget",), [b"1", None, None], 1, 2)]
+    lost = [operation("a", both, b"OK", 0, 1), operation("b", ("mget",), [None, None, None], 2, 3)]
+    maybe = [operation("a", both, history.UNKNOWN, 0, None), operation("b", ("mget",), [None, None, None], 2, 3),
+             operation("b", ("mget",), [b"1", b"1", None], 4, 5)]
+    back = maybe + [operation("b", ("mget",), [None, None, None], 6, 7)]
+    assert history.check_object(right) is None
+    assert history.check_object(maybe) is None
+    assert history.check_object(torn) and history.check_object(lost) and history.check_object(back)
+
+
+def test_the_checker_of_lists_knows_right_from_wrong():
+    sent = [("1", "ok"), ("2", "failed"), ("3", "unknown"), ("4", "ok")]
+    assert not history.check_list("l", b"1,4,", sent)
+    assert not history.check_list("l", b"1,3,4,", sent)
+    assert not history.check_list("l", b"1,4,3,", sent)
+    for text in (b"1,", b"4,1,", b"1,1,4,", b"1,2,4,", b"1,3,3,4,", b"1,4,5,"):
+        assert history.check_list("l", text, sent), text
+
+
+def test_clients_and_final_reads_work(make_cluster):
+    cluster = make_cluster()
+    clients = Clients(cluster, 2, "test").start()
+    time.sleep(1)
+    clients.finish()
+    with cluster[3].connect() as c:
+        last, lists = clients.read_all(c)
+    wrong, objects, hard = history.check(clients.operations() + last)
+    assert not wrong and not hard and objects > 20
+    # A read of the end that is made up is noticed.
+    last[0].result = b"made up" if not isinstance(last[0].result, list) else [b"made up"] * 3
+    wrong, _, _ = history.check(clients.operations() + last)
+    assert wrong
