@@ -20,7 +20,7 @@ class Client(threading.Thread):
         self.list_key = "list:%d" % number
         self.began, self.random, self.think_s, self.timeout_s = began, rng, think_s, timeout_s
         self.operations, self.served, self.sent = [], [], []
-        self.acknowledged_at = {}  # of tokens
+        self.acknowledged_at = {}  # token: (when sent, when answered)
         self.counts = {"ok": 0, "failed": 0, "unknown": 0}
         self.unexpected, self.refusals = [], {}
         self.ended = threading.Event()
@@ -103,13 +103,14 @@ class Client(threading.Thread):
     def append_to_list(self, connection):
         self.number += 1
         token = "%d" % self.number
+        invoked = time.monotonic()
         outcome, _, is_usable = self.call(connection, ["APPEND", self.list_key, token + ","])
         now = time.monotonic()
         self.counts[outcome] += 1
         self.sent.append((token, outcome))
         if outcome == "ok":
             self.served.append(now)
-            self.acknowledged_at[token] = now
+            self.acknowledged_at[token] = (invoked, now)
         return is_usable
 
     def longest_pause(self, start, end):
