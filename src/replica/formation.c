@@ -174,11 +174,13 @@ static bool all_are_ready(const struct formation *f)
     int with_memory = 0;
     for (uint8_t i = 0; i < f->member_count; i++) {
         const struct formation_claim *claim = claim_of(f, i);
+        if (!is_voter(f, i))
+            continue;
         if (claim->stage != FORMATION_READY || claim->future != f->own.future)
             return false;
         with_memory += claim->has_memory && claim->epoch + 1 == f->future_epoch;
     }
-    return with_memory <= f->member_count / 2;
+    return with_memory <= __builtin_popcount(f->voters) / 2;
 }
 
 /* The base is the first to form: whoever else has, knows that the data are safe in
@@ -228,11 +230,13 @@ static bool is_same_claim(const struct formation_claim *a, const struct formatio
            a->secret[1] == b->secret[1] && a->roster == b->roster;
 }
 
-static bool advance(struct formation *f)
+/* Where it forms nothing else changes: the driver begins the epoch first. */
+static void look_around(struct formation *f)
 {
-    struct formation_claim before = f->own;
-    if (f->own.stage == FORMATION_READY && future_has_come(f))
+    if (f->own.stage == FORMATION_READY && future_has_come(f)) {
         form(f);
+        return;
+    }
     const struct formation_claim *peer = formed_peer(f);
     bool is_in_order = f->own.stage == FORMATION_FORMED || f->own.stage == FORMATION_REJOINING;
     if (is_in_order && peer && peer->epoch > f->own.epoch)
@@ -246,6 +250,12 @@ static bool advance(struct formation *f)
     /* Not back into an epoch older than that of our data. */
     if (f->own.stage == FORMATION_GATHERING && peer && peer->epoch >= f->own.epoch && knows_members(f, peer))
         rejoin(f, peer);
+}
+
+static bool advance(struct formation *f)
+{
+    struct formation_claim before = f->own;
+    look_around(f);
     return f->is_superseded || !is_same_claim(&before, &f->own);
 }
 

@@ -14,8 +14,8 @@
  *       | of them have memory                          |                     |
  *       +------------------> READY <-------------------+---------------------+
  *                              |
- *                              | all are READY for the same future,
- *                              | or one has FORMED it
+ *                              | the base: all are READY for the same future;
+ *                              | the others: somebody has FORMED it
  *                              v
  *                            FORMED (a new epoch)
  *
@@ -23,11 +23,20 @@
  * a base: the member with the greatest (epoch, position), the lowest index
  * among equals.  A new cluster is the case where all are at (0, 0).
  *
- * Why two members never form different futures of one epoch: each needs READY
- * from all for its own, a member is READY for one future at a time, and a
- * formed member is READY for nothing.  Why a member with memory may go back
- * from READY to FORMED when enough memory turns up: members gain memory only
- * by forming that same future, which is then heard of and adopted.
+ * The base is the first to form, on hearing all say READY for its future; the
+ * others form once they hear of somebody who has.  So the data a new epoch begins
+ * with are durable in it before anybody drops his own.
+ *
+ * Why there are never two futures of one epoch: the base forms as it is, READY
+ * for that very future; incarnations only rise, so of two futures that name
+ * different processes no member says the older one after the newer; and
+ * whoever has formed an epoch says READY only for later ones.
+ *
+ * Why no quorum is left in the epoch before: the base forms only if, by their
+ * words of READY themselves, fewer than a quorum remember that epoch.  Memory
+ * is gained by rejoining alone, which needs a quorum that remembers and speaks;
+ * who is READY does neither.  So it never becomes a quorum again, and for the
+ * same reason a member may go back from READY when a quorum does remember.
  *
  * While a member is READY its data must stand still: the driver neither speaks
  * nor applies unless the stage is REJOINING or FORMED.

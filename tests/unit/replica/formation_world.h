@@ -70,14 +70,25 @@ struct world {
     uint8_t queued[WORLD_MAX][WORLD_MAX];
     struct world_word queues[WORLD_MAX][WORLD_MAX][WORLD_QUEUE]; /* from i to j: the oldest and the newest */
     struct world_epoch {
-        uint64_t seed, decided, begin, base_data_epoch;
+        uint64_t seed, decided, begin;
     } epochs[WORLD_EPOCHS];
-    bool may_lose_data; /* a disk was wiped */
+    struct world_data best; /* that any member ever had */
+    bool was_wiped;         /* a disk with all its data: whoever forms a new epoch drops its own for the base's
+                               at once, so there may be no other copy for a while */
 };
 
 static inline uint64_t world_own_incarnation(const struct world *w, int i)
 {
     return w->members[i].f.members[i].incarnation;
+}
+
+static inline void world_print(const struct world *w);
+static inline void world_require(const struct world *w, bool holds, const char *what)
+{
+    if (holds)
+        return;
+    world_print(w);
+    fail_msg("%s", what);
 }
 
 /* --- links -------------------------------------------------------------------- */
@@ -152,7 +163,7 @@ static inline void world_note_epoch(struct world *w, int i)
     struct world_epoch *e = &w->epochs[f->own.epoch];
     if (e->seed == f->own.seed)
         return;
-    *e = (struct world_epoch){f->own.seed, f->future_position, f->future_position, f->base_epoch};
+    *e = (struct world_epoch){f->own.seed, f->future_position, f->future_position};
 }
 
 static inline void world_begin_epoch(struct world *w, int i)
@@ -238,7 +249,7 @@ static inline void world_lose_memory(struct world *w, int i, enum world_event ho
         return;
     memset(&m->disk, 0, sizeof m->disk);
     m->data = (struct world_data){0, 0};
-    w->may_lose_data = true;
+    w->was_wiped = true;
 }
 
 /* --- meeting and hearing -------------------------------------------------------- */
@@ -398,7 +409,7 @@ static inline void world_do(struct world *w, enum world_event event, int i, int 
     case WORLD_DECIDE: {
         /* Not once a later epoch was formed. */
         for (uint64_t e = m->f.own.epoch + 1; e < WORLD_EPOCHS; e++)
-            assert_int_equal(w->epochs[e].seed, 0);
+            world_require(w, w->epochs[e].seed == 0, "decided in an epoch that was left");
         uint64_t decided = ++w->epochs[m->f.own.epoch].decided;
         world_set_data(w, i, decided);
         world_say(w, i);
@@ -421,31 +432,39 @@ static inline uint64_t world_memory(const struct world *w, int i, uint64_t *seed
     return !has_memory ? 0 : m->is_up ? m->f.own.epoch : m->disk.epoch;
 }
 
-static inline void world_check(const struct world *w)
+static inline bool world_is_ahead(const struct world_data *a, const struct world_data *b)
 {
+    return a->epoch != b->epoch ? a->epoch > b->epoch : a->position > b->position;
+}
+
+static inline void world_check(struct world *w)
+{
+    struct world_data best = {0, 0};
     uint64_t newest = 0, seeds[WORLD_MAX], epochs[WORLD_MAX];
     for (int i = 0; i < w->n; i++) {
         epochs[i] = world_memory(w, i, &seeds[i]);
         newest = epochs[i] > newest ? epochs[i] : newest;
     }
-    int old = 0;
-    bool is_data_there = newest == 0;
     for (int i = 0; i < w->n; i++) {
         const struct world_member *m = &w->members[i];
         /* One future per epoch, and not a quorum left in an older one. */
         for (int k = 0; k < i; k++)
             if (epochs[i] && epochs[i] == epochs[k])
-                assert_int_equal(seeds[i], seeds[k]);
-        old += epochs[i] && epochs[i] < newest;
-        is_data_there |= m->data.epoch == newest && m->data.position >= w->epochs[newest].begin;
+                world_require(w, seeds[i] == seeds[k], "two futures of one epoch");
+        int old = 0;
+        for (int k = 0; k < w->n && epochs[i] < newest; k++)
+            old += epochs[i] && epochs[k] == epochs[i];
+        world_require(w, old <= w->n / 2, "a quorum remembers an epoch that was left");
+        if (world_is_ahead(&m->data, &best))
+            best = m->data;
         /* What a member says of its data is so. */
         if (m->is_up && m->f.own.position > 0) {
-            assert_int_equal(m->f.own.epoch, m->data.epoch);
-            assert_int_equal(m->f.own.position, m->data.position);
+            world_require(w, m->f.own.epoch == m->data.epoch, "data are said to be of another epoch");
+            world_require(w, m->f.own.position == m->data.position, "data are said to have come elsewhere");
         }
     }
-    assert_true(old <= w->n / 2);
-    assert_true(is_data_there || w->may_lose_data);
+    world_require(w, w->was_wiped || !world_is_ahead(&w->best, &best), "the data are gone");
+    w->best = best;
 }
 
 static inline bool world_is_good(const struct world *w)
@@ -493,9 +512,7 @@ static inline void world_finish(struct world *w)
             if (w->members[i].is_up)
                 world_say(w, i);
     }
-    if (!world_is_good(w))
-        world_print(w);
-    assert_true(world_is_good(w));
+    world_require(w, world_is_good(w), "it does not come to a good end");
 }
 
 /* --- beginnings ------------------------------------------------------------------------------- */
@@ -577,6 +594,7 @@ static inline uint64_t world_hash(const struct world *w)
             }
         }
     }
+    world_put(words, &count, (uint64_t)w->was_wiped << 63 | w->best.epoch << 32 | w->best.position);
     for (int e = 0; e < WORLD_EPOCHS; e++)
         world_put(words, &count, w->epochs[e].seed ^ w->epochs[e].decided);
     return XXH3_64bits(words, count * sizeof *words) | 1;
