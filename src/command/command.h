@@ -56,6 +56,7 @@ enum command_flag {
     COMMAND_DEBUG_ONLY = 1 << 25, /* refused unless enable-debug-command allows it */
     COMMAND_PLAIN = 1 << 26, /* a container that Redis knows as one command: COMMAND shows no subcommands, and
                                 whatever is wrong with one is the same error (DEBUG) */
+    COMMAND_PEER = 1 << 28, /* how a peer introduces itself: taken beyond maxclients */
     COMMAND_ROSTER = 1 << 27, /* changes who belongs to the cluster: run by the replica at its place in the order */
 };
 

@@ -283,7 +283,7 @@ static bool is_turned_away(const struct session *s, const struct command *row)
 {
     if (!s->is_surplus || s->server->session_count <= (size_t)s->server->config->maxclients)
         return false;
-    return !row || !((row->flags & COMMAND_NO_AUTH) || session_is_link_command(row));
+    return !row || !(row->flags & (COMMAND_NO_AUTH | COMMAND_PEER));
 }
 
 static enum outcome turn_away(struct session *s, const struct command *row)

@@ -333,7 +333,7 @@ static const struct command subcommands[] = {
                 "Lists those that learn and have no voice yet."),
      .flags = LOCAL_FLAGS},
     {SUBCOMMAND("link", rabia_link_command, 8, "O(1)", "Makes this connection a peer's link."),
-     .flags = LOCAL_FLAGS,
+     .flags = LOCAL_FLAGS | COMMAND_PEER,
      COMMAND_ARGUMENTS({.name = "version", .type = ARGUMENT_INTEGER}, {.name = "cluster", .type = ARGUMENT_STRING},
                        {.name = "members", .type = ARGUMENT_STRING}, {.name = "from-id", .type = ARGUMENT_INTEGER},
                        {.name = "to-id", .type = ARGUMENT_INTEGER},

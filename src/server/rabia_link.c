@@ -7,11 +7,6 @@
 
 void rabia_link_command(struct call *c);
 
-bool session_is_link_command(const struct command *row)
-{
-    return row->handler == rabia_link_command;
-}
-
 static bool read_hello(const struct call *c, struct replica_hello *hello)
 {
     hello->cluster_name = c->argv[3];

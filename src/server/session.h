@@ -118,9 +118,6 @@ void session_set_reply_mode(struct session *s, enum session_reply_mode mode);
 size_t session_memory(const struct session *s);
 size_t session_output_bytes(const struct session *s);
 
-/* (rabia_link.c) Whether this is how a peer introduces itself. */
-bool session_is_link_command(const struct command *row);
-
 /* --- connection_command.c, client_command.c ------------------------------- */
 
 /* For a session blocked by WAIT: answers it with what was reached so far and
