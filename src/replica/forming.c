@@ -119,6 +119,8 @@ static void begin_epoch(struct replica *r)
     bool is_new = r->formation.future_position == 0;
     if (!forming_save_identity(r, true))
         return;
+    if (transfer_give_up(r) && r->formation.base != r->self)
+        r->formation.is_data_void = true;
     bool is_void = r->formation.is_data_void;
     drop_data(r);
     drop_order(r);
@@ -145,6 +147,9 @@ static void begin_epoch(struct replica *r)
                     ": too few members had their memory, so what was written in the last moments may be lost",
                     r->formation.own.epoch, r->members[r->formation.base].id, r->formation.future_position);
     tell_links(r);
+    /* Until it has the base's data it serves nobody. */
+    if (is_void)
+        transfer_want(r);
 }
 
 /* Without memory: silent until everything this member may have said lies
@@ -154,6 +159,8 @@ static void begin_rejoin(struct replica *r)
     log_notice("replica", "member %u is without memory of what it said: rejoining", r->self_id);
     if (!forming_save_identity(r, true))
         return;
+    if (transfer_give_up(r))
+        r->formation.is_data_void = true;
     /* What was applied is agreed and stays; what was said is not known whole. */
     unsigned char bytes[RABIA_EXPORT_BYTES];
     struct slice cursor = {NULL, 0};
@@ -175,11 +182,11 @@ static void begin_rejoin(struct replica *r)
 
 static void become_new(struct replica *r)
 {
-    uint64_t greatest = own_incarnation(r);
-    for (int i = 0; i < r->member_count; i++)
-        if (r->links[i].state == LINK_UP && r->superseded_by > greatest)
-            greatest = r->superseded_by;
-    log_warning("replica", "a later epoch or process of this member is known: it goes on without memory");
+    uint64_t greatest = own_incarnation(r) > r->superseded_by ? own_incarnation(r) : r->superseded_by;
+    log_warning("replica", greatest == own_incarnation(r)
+                               ? "a later epoch is in force than this member's: it goes on without memory"
+                               : "a later process of this member has run: what is here is a stale copy, and it goes "
+                                 "on without memory");
     for (int i = 0; i < r->member_count; i++)
         if (i != r->self && r->links[i].state == LINK_UP)
             link_break(&r->links[i], "to introduce itself anew");

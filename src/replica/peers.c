@@ -66,13 +66,30 @@ static bool on_accepted(void *context, uint8_t peer, struct slice answer)
     if (answer.len < 4 || memcmp(answer.ptr, "OK ", 3) != 0 ||
         !slice_to_uint64(slice_make(answer.ptr + 3, answer.len - 3), &incarnation) || incarnation == 0)
         return false;
-    return forming_meet(r, peer, incarnation);
+    /* One that has a successor hears of it from our first frame. */
+    if (!forming_meet(r, peer, incarnation))
+        log_warning("replica", "member %u came back as a process that has a successor", r->members[peer].id);
+    return true;
+}
+
+/* Another member knows a later process of ours. */
+static void superseded_by(struct replica *r, uint64_t incarnation)
+{
+    r->superseded_by = incarnation;
+    formation_supersede(&r->formation);
+    forming_act(r);
 }
 
 static void on_refused(void *context, uint8_t peer, struct slice error)
 {
     (void)peer;
     struct replica *r = context;
+    static const char outdated[] = "OUTDATED ";
+    size_t len = sizeof outdated - 1;
+    uint64_t successor;
+    if (error.len > len && memcmp(error.ptr, outdated, len) == 0 &&
+        slice_to_uint64(slice_make(error.ptr + len, error.len - len), &successor) && successor > own_incarnation(r))
+        superseded_by(r, successor);
     if (error.len >= 8 && memcmp(error.ptr, "REMOVED ", 8) == 0)
         r->was_told_removed = true;
 }
@@ -187,8 +204,7 @@ static void learn_incarnations(struct replica *r, uint8_t peer, const struct fra
         if (i == peer || named <= known)
             continue;
         if (i == r->self) {
-            formation_supersede(&r->formation);
-            forming_act(r);
+            superseded_by(r, named);
         } else {
             forming_meet(r, i, named);
         }
@@ -226,7 +242,11 @@ static void on_frame(void *context, uint8_t peer, const struct frame *frame)
     enum status status = STATUS_MISMATCH;
     if (identity->sender == r->members[peer].id && identity->member_count > peer &&
         identity->incarnations[peer] == r->formation.members[peer].incarnation) {
+        uint64_t links_made = r->links[peer].links_made;
         learn_incarnations(r, peer, identity);
+        /* If that broke the link, the frame is gone with it. */
+        if (r->links[peer].state != LINK_UP || r->links[peer].links_made != links_made)
+            return;
         status = hear(r, peer, frame);
     }
     if (status == STATUS_OK)

@@ -98,6 +98,7 @@ struct replica {
     const struct rabia *told_order;
     struct proposer_client silent; /* of the replica's own commands */
     uint64_t voice_again_us;
+    uint64_t frontiers_before[4], frontier_noted_us; /* ours, the newest first; 0: not known */
     struct replica_member join[RABIA_MEMBERS_MAX]; /* cluster-join; ids 0 */
     int join_count, roster_turn;
     struct dial *roster_dial; /* NULL: not asking */
@@ -207,6 +208,8 @@ void transfer_asked(struct replica *r, uint8_t peer);
 void transfer_data(struct replica *r, uint8_t peer, struct slice bytes);
 void transfer_ended(struct replica *r, uint8_t peer, bool is_complete);
 void transfer_lost(struct replica *r, uint8_t peer);
+/* The order it was for is gone.  True: so are the data that were here. */
+bool transfer_give_up(struct replica *r);
 /* Goes on sending where links have drained, asks again where nothing came. */
 void transfer_pass_end(struct replica *r);
 void transfer_free(struct replica *r);

@@ -9,6 +9,7 @@
  * Bounds: TRANSFER_QUEUE_BYTES queued per link; a receiver that hears nothing
  * for TRANSFER_SILENT_US asks anew. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -22,11 +23,6 @@ enum {
 };
 
 /* --- sending -------------------------------------------------------------- */
-
-struct source {
-    struct replica *replica;
-    uint8_t peer;
-};
 
 static uint8_t peer_of_source(const struct replica *r, const struct stream *source)
 {
@@ -43,7 +39,8 @@ static void end_sending(struct replica *r, uint8_t peer)
         return;
     stream_free(out->source);
     out->source = NULL;
-    /* A child whose socket is gone ends at its next write. */
+    /* It may be far from its next write, or from any. */
+    kill(out->child, SIGKILL);
     waitpid(out->child, NULL, 0);
 }
 
@@ -180,8 +177,11 @@ static enum status on_head(void *context, const struct snapshot_head *head)
     return STATUS_OK;
 }
 
+/* What was here is gone from now on, and nobody must take it for a base. */
 static void begin_receiving(struct replica *r)
 {
+    r->apply.position = 0;
+    formation_at(&r->formation, 0);
     keyspace_flush(r->keyspace, -1, false);
     r->receiving = snapshot_reader_create(r->keyspace);
     snapshot_reader_on_head(r->receiving, on_head, r);
@@ -223,10 +223,20 @@ static void install(struct replica *r)
     loop_again(r->loop);
 }
 
+static bool may_receive(const struct replica *r)
+{
+    return r->formation.own.stage == FORMATION_FORMED || r->formation.own.stage == FORMATION_REJOINING;
+}
+
 void transfer_data(struct replica *r, uint8_t peer, struct slice bytes)
 {
     if (!r->is_installing || peer != r->receiving_from || (!r->receiving && r->received_bytes > 0))
         return;
+    /* The data of one who is READY stands still; later it asks anew. */
+    if (!may_receive(r)) {
+        drop_received(r);
+        return;
+    }
     if (!r->receiving)
         begin_receiving(r);
     r->received_us = replica_now(r);
@@ -264,8 +274,16 @@ void transfer_pass_end(struct replica *r)
     for (uint8_t i = 0; i < r->member_count; i++)
         if (r->sending[i].source && stream_is_paused(r->sending[i].source) && !is_congested(&r->links[i]))
             stream_resume(r->sending[i].source);
-    if (r->is_installing && replica_now(r) > r->received_us + TRANSFER_SILENT_US)
+    if (r->is_installing && may_receive(r) && replica_now(r) > r->received_us + TRANSFER_SILENT_US)
         ask(r);
+}
+
+bool transfer_give_up(struct replica *r)
+{
+    bool is_data_gone = r->is_installing && r->apply.position == 0;
+    drop_received(r);
+    r->is_installing = false;
+    return is_data_gone;
 }
 
 void transfer_free(struct replica *r)
