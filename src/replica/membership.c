@@ -15,6 +15,7 @@
 
 enum {
     VOICE_AGAIN_US = 1000 * 1000,   /* a voice that was not given is proposed again after this */
+    NOTE_FRONTIER_US = 100 * 1000,
     LEAVING_US = 5 * 1000 * 1000,   /* a removed member is told for this long */
 };
 
@@ -362,10 +363,25 @@ bool membership_adopt(struct replica *r, const struct roster *roster)
 
 /* --- the passing of time ---------------------------------------------------------------- */
 
+/* Frontiers are announced ten times a second, and tens of thousands of laps may go by in one: who
+ * has come where we were a moment ago keeps up, how many laps that moment may have. */
+static void note_frontier(struct replica *r)
+{
+    enum { KEPT = sizeof r->frontiers_before / sizeof *r->frontiers_before };
+    uint64_t now = replica_now(r);
+    if (now < r->frontier_noted_us + NOTE_FRONTIER_US)
+        return;
+    r->frontier_noted_us = now;
+    memmove(r->frontiers_before + 1, r->frontiers_before, (KEPT - 1) * sizeof *r->frontiers_before);
+    r->frontiers_before[0] = rabia_frontier(r->order);
+}
+
 static bool is_near(const struct replica *r, uint8_t i)
 {
-    return peers_is_heard(r, i) && r->formation.members[i].claim.stage == FORMATION_FORMED &&
-           rabia_frontier_of(r->order, i) + RABIA_AHEAD >= rabia_frontier(r->order);
+    enum { KEPT = sizeof r->frontiers_before / sizeof *r->frontiers_before };
+    uint64_t theirs = rabia_frontier_of(r->order, i), before = r->frontiers_before[KEPT - 1];
+    bool keeps_up = theirs + RABIA_AHEAD >= rabia_frontier(r->order) || (before > 0 && theirs >= before);
+    return keeps_up && peers_is_heard(r, i) && r->formation.members[i].claim.stage == FORMATION_FORMED;
 }
 
 /* One member speaks for all: the first that is heard of. */
@@ -400,6 +416,8 @@ static bool may_have_voice(const struct replica *r, const struct roster_change *
 static void give_voices(struct replica *r)
 {
     uint16_t learners = roster_mask(&r->roster, ROSTER_LEARNER);
+    if (r->order)
+        note_frontier(r);
     if (learners == 0 || status_of(r) != REPLICA_UP || replica_now(r) < r->voice_again_us || !is_first_heard(r))
         return;
     struct rabia_lists lists = rabia_lists(r->order);
