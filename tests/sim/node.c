@@ -488,6 +488,8 @@ static void receive(struct node *node, struct frame *frame)
         trace_add_message(&world->trace, world->now_us, TRACE_RECEIVE, node->self, frame->from, 0, 0,
                           &frame->messages[i]);
         wire_received(&world->wire, node->self, &frame->messages[i]);
+        if (frame->messages[i].kind == RABIA_REJOIN_ANSWER)
+            wire_answered(&world->wire, node->self, frame->from, (const unsigned char *)frame->messages[i].batch->bytes);
     }
     step(node, &(struct rabia_event){.kind = RABIA_EVENT_MESSAGES, .peer = frame->from, .messages = frame->messages,
                                      .message_count = frame->count});
@@ -837,6 +839,8 @@ void node_rise(struct node *node)
     CHECK(node->rabia);
     wire_restarted(&world->wire, node->self, rabia_frontier(node->rabia), snapshot_lane(snapshot), !disk->has_mark);
     order_restarted(&world->order, node->self, snapshot->position);
+    if (snapshot->size)
+        wire_answered(&world->wire, node->self, node->self, snapshot->bytes);
     node->is_rejoining = disk->has_mark;
     replay(node);
     wire_speaks(&world->wire, node->self);
