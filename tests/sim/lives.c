@@ -227,7 +227,7 @@ static void change_members(struct cluster *cluster)
     cluster->ever_members |= mask;
     world->plan.proposers |= mask;
     struct session *session = clients_open(&world->clients, node, 1);
-    struct command *command = clients_call(&world->clients, session, DATA_MEMBERS, DATA_KEYS, mask, 0);
+    struct command *command = clients_call(&world->clients, session, DATA_MEMBERS, DATA_KEYS, mask, newest->mask);
     cluster_trace_fault(cluster, TRACE_FAULT_MEMBERS, node, (uint8_t)mask, 0);
     node_take(&cluster->nodes[node], (struct agenda_item){.kind = AGENDA_COMMAND, .payload = command, .node = node});
 }

@@ -217,6 +217,9 @@ static void change_members(struct node *node, uint64_t lap, const struct data_wr
 {
     struct world *world = node->world;
     uint16_t mask = (uint16_t)write->argument;
+    uint16_t list = node->store.list ? node->store.list : world->wire.lists[0].mask;
+    if (list != write->expected)
+        return;
     uint64_t from = rabia_change_members(node->rabia, lap, mask);
     trace_simple(node, TRACE_FAULT, (uint8_t)mask, TRACE_FAULT_MEMBERS, 0, from);
     uint16_t before = world->wire.lists[world->wire.list_count - 1].mask;
@@ -224,6 +227,7 @@ static void change_members(struct node *node, uint64_t lap, const struct data_wr
         world->learners |= (uint16_t)(before & ~(unsigned)mask); /* they have to learn of it */
         wire_members(&world->wire, from, mask);
     }
+    node->store.list = from == RABIA_NO_LAP ? list : mask;
     node->store.changes = random_mix(node->store.changes ^ mask ^ from);
     node->deadline_us = 0;
 }
