@@ -237,6 +237,16 @@ static void evaluate_all(struct rabia *r)
                 voice_evaluate(r, lap, lane);
 }
 
+/* An earlier life gave up own slots as far as we may propose, or further, and
+ * its nudge is forgotten: nobody else need want them, and we could never propose. */
+static void nudge_to_own_lap(struct rabia *r)
+{
+    if (r->own_next < r->frontier + ahead_of(r) || r->own_next >= window_end(r))
+        return;
+    r->nudge_lap = lap_max(r->nudge_lap, r->own_next);
+    pace_nudge(r, r->own_next);
+}
+
 void rabia_speak(struct rabia *r, const struct rabia_speak_options *how, uint64_t now_us, uint64_t wall_ms,
                  struct rabia_out *out)
 {
@@ -256,6 +266,7 @@ void rabia_speak(struct rabia *r, const struct rabia_speak_options *how, uint64_
                     &(struct rabia_message){
                         .kind = RABIA_RESUME, .lane = r->options.self, .lap = r->mark, .count = 1});
     }
+    nudge_to_own_lap(r);
     evaluate_all(r);
     rabia_end(r);
 }

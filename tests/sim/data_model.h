@@ -24,7 +24,7 @@ enum data_operation {
     DATA_CAS,     /* register := argument if it is expected; answers 1 or 0 */
     DATA_INCREMENT, /* counter += argument; answers the sum */
     DATA_APPEND,  /* list gains argument at its tail; answers the length */
-    DATA_MEMBERS  /* not of a key: argument is the new list of members */
+    DATA_MEMBERS  /* not of a key: the list of members := argument if it is expected */
 };
 
 struct data_value {
@@ -46,6 +46,7 @@ struct data_value data_apply(struct data_value *value, uint8_t operation, uint64
 struct data_store {
     struct data_value values[DATA_KEYS];
     uint64_t logical_ms;
+    uint16_t list;    /* of members, the last one accepted; 0: the first */
     uint64_t changes; /* of members: a hash of all so far, and of what came of them */
 };
 uint64_t data_digest(const struct data_store *store);

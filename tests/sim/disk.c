@@ -97,7 +97,8 @@ bool disk_end_snapshot(struct disk *disk, struct verdict *verdict, uint8_t repli
     for (size_t i = 0; i < disk->cut; i++)
         batch_release(disk->journal[i].record.message.batch);
     disk->count -= disk->cut;
-    memmove(disk->journal, disk->journal + disk->cut, disk->count * sizeof *disk->journal);
+    if (disk->cut > 0)
+        memmove(disk->journal, disk->journal + disk->cut, disk->count * sizeof *disk->journal);
     disk->flushed -= disk->cut;
     disk->life_start -= (int64_t)disk->cut;
     disk->snapshot = disk->next;

@@ -130,6 +130,16 @@ static void connect(struct cluster *cluster, uint8_t node)
     }
 }
 
+/* Several ends in a row: soon, in one of its next outs. */
+static void rise_and_fall(struct cluster *cluster, uint8_t node)
+{
+    unsigned faults = cluster->world.plan.life_faults;
+    bool is_power = faults & (1u << PLAN_LIFE_POWER | 1u << PLAN_LIFE_POWER_ALL) && random_below(&cluster->life_random, 2);
+    enum plan_life_fault how = is_power && cluster->world.plan.options.flush_before_send ? PLAN_LIFE_POWER : PLAN_LIFE_KILL;
+    cluster->doom[node] = (uint8_t)how;
+    cluster->nodes[node].is_doomed = true;
+}
+
 void lives_rise(struct cluster *cluster, uint8_t node)
 {
     struct node *n = &cluster->nodes[node];
@@ -137,6 +147,9 @@ void lives_rise(struct cluster *cluster, uint8_t node)
         return;
     node_rise(n);
     connect(cluster, node);
+    bool is_again = !cluster->healed_us && random_unit(&cluster->life_random) < cluster->world.plan.again;
+    if (is_again && !n->has_died)
+        rise_and_fall(cluster, node);
 }
 
 /* --- the operator ------------------------------------------------------------- */
@@ -214,7 +227,7 @@ static void change_members(struct cluster *cluster)
     cluster->ever_members |= mask;
     world->plan.proposers |= mask;
     struct session *session = clients_open(&world->clients, node, 1);
-    struct command *command = clients_call(&world->clients, session, DATA_MEMBERS, DATA_KEYS, mask, 0);
+    struct command *command = clients_call(&world->clients, session, DATA_MEMBERS, DATA_KEYS, mask, newest->mask);
     cluster_trace_fault(cluster, TRACE_FAULT_MEMBERS, node, (uint8_t)mask, 0);
     node_take(&cluster->nodes[node], (struct agenda_item){.kind = AGENDA_COMMAND, .payload = command, .node = node});
 }

@@ -217,6 +217,9 @@ static void change_members(struct node *node, uint64_t lap, const struct data_wr
 {
     struct world *world = node->world;
     uint16_t mask = (uint16_t)write->argument;
+    uint16_t list = node->store.list ? node->store.list : world->wire.lists[0].mask;
+    if (list != write->expected)
+        return;
     uint64_t from = rabia_change_members(node->rabia, lap, mask);
     trace_simple(node, TRACE_FAULT, (uint8_t)mask, TRACE_FAULT_MEMBERS, 0, from);
     uint16_t before = world->wire.lists[world->wire.list_count - 1].mask;
@@ -224,6 +227,7 @@ static void change_members(struct node *node, uint64_t lap, const struct data_wr
         world->learners |= (uint16_t)(before & ~(unsigned)mask); /* they have to learn of it */
         wire_members(&world->wire, from, mask);
     }
+    node->store.list = from == RABIA_NO_LAP ? list : mask;
     node->store.changes = random_mix(node->store.changes ^ mask ^ from);
     node->deadline_us = 0;
 }
@@ -488,6 +492,8 @@ static void receive(struct node *node, struct frame *frame)
         trace_add_message(&world->trace, world->now_us, TRACE_RECEIVE, node->self, frame->from, 0, 0,
                           &frame->messages[i]);
         wire_received(&world->wire, node->self, &frame->messages[i]);
+        if (frame->messages[i].kind == RABIA_REJOIN_ANSWER)
+            wire_answered(&world->wire, node->self, frame->from, (const unsigned char *)frame->messages[i].batch->bytes);
     }
     step(node, &(struct rabia_event){.kind = RABIA_EVENT_MESSAGES, .peer = frame->from, .messages = frame->messages,
                                      .message_count = frame->count});
@@ -837,6 +843,8 @@ void node_rise(struct node *node)
     CHECK(node->rabia);
     wire_restarted(&world->wire, node->self, rabia_frontier(node->rabia), snapshot_lane(snapshot), !disk->has_mark);
     order_restarted(&world->order, node->self, snapshot->position);
+    if (snapshot->size)
+        wire_answered(&world->wire, node->self, node->self, snapshot->bytes);
     node->is_rejoining = disk->has_mark;
     replay(node);
     wire_speaks(&world->wire, node->self);

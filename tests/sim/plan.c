@@ -153,6 +153,7 @@ static void draw_lives(struct plan *plan, int lives)
     plan->down_us = PICK(random, 1000, 20000, 150000);
     plan->snapshot_us = PICK(random, 100, 5000, 50000);
     plan->mid_out = (double)PICK(random, 0, 3, 8) / 10;
+    plan->again = (double)PICK(random, 0, 1, 5) / 10;
     plan->loses_data = (double)PICK(random, 0, 5, 10) / 10;
     plan->exceeds = chance(random, 0.1);
     plan->drops_unaware = chance(random, 0.5);
@@ -228,8 +229,8 @@ void plan_print(const struct plan *plan, FILE *file)
     for (unsigned i = 0; i < PLAN_LIFE_FAULTS; i++)
         if (plan->life_faults >> i & 1)
             fprintf(file, " %s", lives[i]);
-    fprintf(file, " every %" PRIu64 " us, down %" PRIu64 " us, snapshots take %" PRIu64 " us, inside an out %.1f, data lost %.1f%s%s%s\n",
-            plan->life_every_us, plan->down_us, plan->snapshot_us, plan->mid_out, plan->loses_data,
+    fprintf(file, " every %" PRIu64 " us, down %" PRIu64 " us, snapshots take %" PRIu64 " us, inside an out %.1f, again %.1f, data lost %.1f%s%s%s\n",
+            plan->life_every_us, plan->down_us, plan->snapshot_us, plan->mid_out, plan->again, plan->loses_data,
             plan->exceeds ? ", may exceed f" : "", plan->drops_unaware ? ", drops unaware" : "",
             plan->starts_learners ? ", starts with learners" : "");
 }

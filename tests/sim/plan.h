@@ -76,6 +76,7 @@ struct plan {
     uint32_t life_faults; /* bit per enum plan_life_fault */
     uint64_t life_every_us, down_us, snapshot_us;
     double mid_out;       /* share of deaths that come while an out is honoured */
+    double again;         /* share of lives that end soon after they began */
     double loses_data;    /* share of wipes that take the snapshot, too */
     bool exceeds;         /* more than f may lose their memory: safety alone is asserted */
     bool drops_unaware;   /* frames whose sender has not heard of our new life are dropped whole */

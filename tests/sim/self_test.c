@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "cluster.h"
+#include "disk.h"
 #include "linear_checker.h"
 #include "order_checker.h"
 #include "owner.h"
@@ -397,6 +398,193 @@ static void story_decisions(void)
     stage_close(&s, "votes for both values", "W11");
 }
 
+/* --- lives ------------------------------------------------------------------------ */
+
+static void restart(struct stage *s, uint8_t replica, bool has_memory)
+{
+    wire_restarted(&s->wire, replica, 0, 0, has_memory);
+    wire_speaks(&s->wire, replica);
+    s->seq[replica] = 0;
+}
+
+static struct rabia_record record_of(enum rabia_record_kind kind, struct rabia_message message, bool needs_flush)
+{
+    return (struct rabia_record){.seq = 1, .kind = kind, .needs_flush = needs_flush, .message = message};
+}
+
+static void answer(struct stage *s, uint8_t replica, uint8_t from)
+{
+    unsigned char export[RABIA_EXPORT_BYTES] = {1, [10] = 7};
+    wire_answered(&s->wire, replica, from, export);
+}
+
+static void rejoin(struct stage *s, uint8_t replica, uint64_t lap)
+{
+    write_record(s, replica, RABIA_RECORD_REJOIN, (struct rabia_message){.lap = lap}, true);
+    wire_flushed(&s->wire, replica, s->seq[replica]);
+}
+
+static void stories_of_members(void)
+{
+    struct stage s;
+    stage_open(&s, false);
+    wire_members(&s.wire, 10, 6);
+    say(&s, 0, slots(RABIA_SKIP, 0, 9, 1));
+    stage_close(&s, "the last lap of a member", "");
+
+    stage_open(&s, false);
+    wire_members(&s.wire, 10, 6);
+    say(&s, 0, slots(RABIA_SKIP, 0, 9, 2));
+    stage_close(&s, "a word of one who was removed", "W12");
+
+    stage_open(&s, false);
+    wire_members(&s.wire, 0, 1 | 2);
+    propose(&s);
+    s.wire.lanes[0].slots[0].counted_proposal[1] |= 4;
+    s.wire.lanes[0].slots[0].counted_journaled |= 4;
+    decide(&s, 0, s.batch);
+    stage_close(&s, "a learner counts", "W8");
+
+    stage_open(&s, false);
+    order_changed(&s.order, 0, 5, 100, 100 + RABIA_WINDOW + 1);
+    order_changed(&s.order, 1, 5, 100, 100 + RABIA_WINDOW + 1);
+    order_changed(&s.order, 0, 6, 200, RABIA_NO_LAP);
+    stage_close(&s, "a change, and one refused", "");
+
+    stage_open(&s, false);
+    order_changed(&s.order, 0, 5, 100, 101);
+    stage_close(&s, "a change at once", "O7");
+
+    stage_open(&s, false);
+    order_changed(&s.order, 0, 5, 100, 100 + RABIA_WINDOW + 1);
+    order_changed(&s.order, 0, 6, 200, 200 + RABIA_WINDOW + 1);
+    stage_close(&s, "a change during a change", "O7");
+}
+
+static void stories_of_memory(void)
+{
+    struct stage s;
+    struct rabia_message skip = slots(RABIA_SKIP, 1, 0, 5);
+    stage_open(&s, false);
+    forfeit(&s, 1);
+    restart(&s, 1, true);
+    propose(&s);
+    echo(&s, 1);
+    stage_close(&s, "an echo where a life before forfeited", "W2");
+
+    stage_open(&s, true);
+    propose(&s);
+    struct rabia_record lost = record_of(RABIA_RECORD_SAID, proposal(RABIA_BATCH, s.batch), true);
+    wire_lost(&s.wire, 0, &lost);
+    restart(&s, 0, true);
+    say(&s, 0, slots(RABIA_SKIP, 0, 0, 1));
+    stage_close(&s, "an unsent batch that was lost", "");
+
+    stage_open(&s, true);
+    propose(&s);
+    struct rabia_outgoing early = {.to = 6, .message = proposal(RABIA_BATCH, s.batch)};
+    early.message.kind = RABIA_CONTENTS;
+    wire_sent(&s.wire, 0, &early, 0);
+    wire_lost(&s.wire, 0, &lost);
+    restart(&s, 0, true);
+    say(&s, 0, slots(RABIA_SKIP, 0, 0, 1));
+    stage_close(&s, "a skip where lost contents had been sent", "W2");
+
+    stage_open(&s, true);
+    propose(&s);
+    wire_flushed(&s.wire, 0, s.seq[0]);
+    wire_lost(&s.wire, 0, &lost);
+    stage_close(&s, "a power cut takes what was on disk", "W16");
+
+    stage_open(&s, false);
+    propose(&s);
+    echo(&s, 1);
+    restart(&s, 1, true); /* its journal was forgotten */
+    decide(&s, 0, s.batch);
+    stage_close(&s, "contents lost though the memory was not", "W9");
+
+    stage_open(&s, false);
+    propose(&s);
+    echo(&s, 1);
+    restart(&s, 1, false);
+    decide(&s, 0, s.batch);
+    stage_close(&s, "contents lost with the memory", "");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    say(&s, 1, skip);
+    stage_close(&s, "a word before J", "W13");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    answer(&s, 1, 0);
+    answer(&s, 1, 2);
+    rejoin(&s, 1, 3);
+    say(&s, 1, slots(RABIA_SKIP, 1, 3, 2));
+    stage_close(&s, "words from J on", "");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    answer(&s, 1, 0);
+    answer(&s, 1, 2);
+    rejoin(&s, 1, 3);
+    say(&s, 1, skip);
+    stage_close(&s, "a word below J", "W13");
+
+    stage_open(&s, false);
+    say(&s, 1, skip);
+    restart(&s, 1, false);
+    answer(&s, 1, 0);
+    answer(&s, 1, 2);
+    rejoin(&s, 1, 4);
+    stage_close(&s, "J where it had spoken", "W13");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    answer(&s, 1, 0);
+    answer(&s, 1, 4);
+    rejoin(&s, 1, 9);
+    stage_close(&s, "J with a learner's answer", "W13");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    transmit(&s, 1, slots(RABIA_REJOIN_ANSWER, 0, 9, 1));
+    stage_close(&s, "an answer while rejoining", "W14");
+
+    stage_open(&s, false);
+    say(&s, 1, skip);
+    wire_frontier(&s.wire, 1, 0);
+    transmit(&s, 1, slots(RABIA_REJOIN_ANSWER, 0, 3, 1));
+    stage_close(&s, "an answer below what was spoken", "W14");
+
+    stage_open(&s, false);
+    restart(&s, 1, false);
+    answer(&s, 1, 0);
+    answer(&s, 1, 2);
+    rejoin(&s, 1, 9);
+    wire_rejoined(&s.wire, 1);
+    stage_close(&s, "up below J", "W15");
+}
+
+static void story_of_disks(void)
+{
+    struct verdict verdict = {0};
+    struct disk disk = {0};
+    struct batch *batch = make_batch(0, 1, RABIA_NO_LAP);
+    struct rabia_message m = proposal(RABIA_BATCH, batch);
+    m.lap = 4;
+    struct rabia_record record = record_of(RABIA_RECORD_SAID, m, true);
+    disk_append(&disk, &record, false);
+    disk.next.size = RABIA_EXPORT_BYTES;
+    disk.next.bytes[1] = 4; /* the cursor is at the slot itself */
+    disk_begin_snapshot(&disk, 1);
+    disk_flushed(&disk, 1);
+    disk_end_snapshot(&disk, &verdict, 0);
+    expect("contents forgotten that no snapshot covers", &verdict, "N3");
+    disk_deinit(&disk);
+    batch_release(batch);
+}
+
 /* --- the order checker ---------------------------------------------------------- */
 
 struct step {
@@ -574,6 +762,9 @@ bool self_test_run(void)
     story_disk();
     story_follows();
     story_decisions();
+    stories_of_members();
+    stories_of_memory();
+    story_of_disks();
     stories_of_order();
     stories_of_histories();
     story_of_answers();

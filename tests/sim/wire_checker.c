@@ -403,6 +403,12 @@ static void check_may_speak(struct wire_checker *wire, uint8_t replica, const st
                      m->kind, lap, m->lane, r->silent_below);
 }
 
+static bool is_answered_by(const struct wire_replica *r, uint8_t replica, uint16_t mask)
+{
+    unsigned others = r->answered & mask & ~(1u << replica);
+    return mask == 0 || count_bits(others) > count_bits(mask) / 2;
+}
+
 /* W13: what may have been sent was spoken. */
 static void note_rejoin(struct wire_checker *wire, uint8_t replica, uint64_t lap)
 {
@@ -412,7 +418,9 @@ static void note_rejoin(struct wire_checker *wire, uint8_t replica, uint64_t lap
     if (lap < r->spoke_end)
         verdict_fail(wire->verdict, "W13: replica %u takes J %" PRIu64 " and spoke up to lap %" PRIu64, replica, lap,
                      r->spoke_end - 1);
-    r->pending_rejoin_lap = lap;
+    if (!is_answered_by(r, replica, r->answered_members) || !is_answered_by(r, replica, r->answered_pending))
+        verdict_fail(wire->verdict, "W13: replica %u takes J with answers of %#x, the lists are %#x and %#x", replica,
+                     r->answered, r->answered_members, r->answered_pending);
 }
 
 static bool names_a_lap(const struct rabia_record *record)
@@ -672,7 +680,10 @@ void wire_lost(struct wire_checker *wire, uint8_t replica, const struct rabia_re
     for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++) {
         struct wire_slot *slot = slot_at(wire, m->lane, lap);
         bool is_light = !record->needs_flush;
-        if (is_light || !is_counted(slot, replica, m))
+        if (!is_light && is_counted(slot, replica, m))
+            verdict_fail(wire->verdict, "W16: a power cut takes %u of replica %u for " SLOT ", which was to be on disk",
+                         m->kind, replica, lap, m->lane);
+        else
             forget_word(slot, m, (uint16_t)(1u << replica));
         slot->is_muddled |= is_light && slot->is_empty;
     }
@@ -702,6 +713,8 @@ void wire_restarted(struct wire_checker *wire, uint8_t replica, uint64_t lap, ui
     if (!has_memory)
         r->silent_below = RABIA_NO_LAP;
     r->mark_flushed = 0;
+    r->answered = r->answered_members = r->answered_pending = 0;
+    r->answered_from = 0;
 }
 
 void wire_replayed(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record)
@@ -762,4 +775,27 @@ void wire_rejoined(struct wire_checker *wire, uint8_t replica)
         verdict_fail(wire->verdict, "W15: replica %u is up at %" PRIu64 ", J is %" PRIu64, replica, r->frontier,
                      r->silent_below);
     r->is_rejoining = false;
+}
+
+static uint64_t number_at(const unsigned char *bytes, size_t at, size_t size)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < size; i++)
+        number |= (uint64_t)bytes[at + i] << (8 * i);
+    return number;
+}
+
+/* Format: consensus/memory.c.  Of two lists that are equally new, the one that
+ * is in force tells more than the one to come. */
+void wire_answered(struct wire_checker *wire, uint8_t replica, uint8_t from, const unsigned char *bytes)
+{
+    struct wire_replica *r = &wire->replicas[replica];
+    uint16_t members = (uint16_t)number_at(bytes, 10, 2), pending = (uint16_t)number_at(bytes, 20, 2);
+    uint64_t newest = number_at(bytes, pending ? 22 : 12, 8);
+    r->answered |= (uint16_t)(1u << from);
+    if (r->answered_members && (newest < r->answered_from || (newest == r->answered_from && pending)))
+        return;
+    r->answered_from = newest;
+    r->answered_members = members;
+    r->answered_pending = pending;
 }

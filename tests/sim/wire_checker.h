@@ -29,7 +29,10 @@
  *       and below J for ever; J lies above all it ever spoke in
  *   W14 a replica that rejoins answers nobody's REJOIN; an answer covers all laps
  *       in which its sender spoke
+ *       J follows from answers of quorums, the replica itself left out, of the
+ *       newest lists among the answers
  *   W15 it is up no sooner than its frontier is at J
+ *   W16 no power cut takes what was to be on disk before it was sent
  * A word that needed no flush, and was lost in a power cut, may be followed by
  * another one, if it was about an empty batch: that counts as NULL anyway.  In its
  * own lane the owner may follow a lost SKIP with a forfeit, but not with a batch. */
@@ -76,6 +79,9 @@ struct wire_replica {
     uint64_t silent_below; /* RABIA_NO_LAP: everywhere */
     uint64_t pending_rejoin_lap;
     bool is_rejoining;
+    uint16_t answered; /* REJOIN, in this life */
+    uint16_t answered_members, answered_pending; /* the newest lists in answers, and in its own snapshot */
+    uint64_t answered_from;
     struct wire_pending *pending;
     size_t pending_head, pending_count, pending_capacity;
 };
@@ -146,6 +152,9 @@ void wire_replayed(struct wire_checker *wire, uint8_t replica, const struct rabi
 void wire_speaks(struct wire_checker *wire, uint8_t replica);
 /* A snapshot covers all slots before this one. */
 void wire_installed(struct wire_checker *wire, uint8_t replica, uint64_t lap, uint8_t lane);
+/* An answer to its REJOIN has come to replica, with this export; from itself: the
+ * export it begins with. */
+void wire_answered(struct wire_checker *wire, uint8_t replica, uint8_t from, const unsigned char *bytes);
 void wire_rejoined(struct wire_checker *wire, uint8_t replica);
 
 #endif
