@@ -121,14 +121,15 @@ void transfer_asked(struct replica *r, uint8_t peer)
 
 /* --- receiving ------------------------------------------------------------ */
 
-/* Someone who serves, another one each time. */
+/* Someone who serves, another one each time.  With the same position it may be ahead all the
+ * same, by slots that are NULL. */
 static bool choose_peer(struct replica *r)
 {
     for (int i = 1; i <= r->member_count; i++) {
         uint8_t peer = (uint8_t)((r->receiving_from + i) % r->member_count);
         if (peer != r->self && peers_is_heard(r, peer) && r->roster.entries[peer].state == ROSTER_MEMBER &&
             r->formation.members[peer].claim.stage == FORMATION_FORMED &&
-            r->formation.members[peer].claim.position > r->apply.position &&
+            r->formation.members[peer].claim.position >= r->apply.position &&
             r->formation.members[peer].claim.position >= r->roster.position) {
             r->receiving_from = peer;
             return true;
