@@ -241,18 +241,6 @@ int memory_error(const struct memory *m)
     return m->error;
 }
 
-static enum status fail(struct memory *m, enum status status)
-{
-    if (status != STATUS_OK && m->error == 0) {
-        m->error = errno ? errno : EIO;
-        log_warning("replica",
-                    "the disk failed: %s. What was said can no longer be remembered: this replica falls silent and "
-                    "answers clients with an error; restart it once the cause is gone",
-                    strerror(m->error));
-    }
-    return status;
-}
-
 /* --- identity ------------------------------------------------------------- */
 
 static void write_members(struct state_file *file, const struct memory_identity *identity)
@@ -265,9 +253,8 @@ static void write_members(struct state_file *file, const struct memory_identity 
     state_file_set(file, "member", "%s", text);
 }
 
-enum status memory_set_identity(struct memory *m, const struct memory_identity *identity)
+static enum status write_identity(const struct memory *m, const struct memory_identity *identity)
 {
-    CHECK(identity->self_id == m->self_id);
     struct state_file file;
     state_file_init(&file);
     state_file_set(&file, "self", "%u", identity->self_id);
@@ -280,8 +267,39 @@ enum status memory_set_identity(struct memory *m, const struct memory_identity *
     for (int i = 0; i < 16; i++)
         snprintf(secret + 2 * i, 3, "%02x", identity->hash_secret[i]);
     state_file_set(&file, "secret", "%s", secret);
-    enum status status = fail(m, state_file_write(&file, m->state_path));
+    enum status status = state_file_write(&file, m->state_path);
     state_file_deinit(&file);
+    return status;
+}
+
+/* After a failed flush the system calls clean what the disk never got.  Where
+ * flushes do not come first, a restart must not take what it finds for all that
+ * was said: as far as the disk still takes it, that is noted. */
+static void note_failure(struct memory *m)
+{
+    struct memory_identity identity = m->identity;
+    identity.is_rejoining = true;
+    if (m->is_journaled && m->mode != JOURNAL_ALWAYS && identity.seed && write_identity(m, &identity) != STATUS_OK)
+        log_warning("replica", "nor could the failure be noted in %s", m->state_path);
+}
+
+static enum status fail(struct memory *m, enum status status)
+{
+    if (status == STATUS_OK || m->error != 0)
+        return status;
+    m->error = errno ? errno : EIO;
+    log_warning("replica",
+                "the disk failed: %s. What was said can no longer be remembered: this replica falls silent and "
+                "answers clients with an error; restart it once the cause is gone",
+                strerror(m->error));
+    note_failure(m);
+    return status;
+}
+
+enum status memory_set_identity(struct memory *m, const struct memory_identity *identity)
+{
+    CHECK(identity->self_id == m->self_id);
+    enum status status = fail(m, write_identity(m, identity));
     if (status == STATUS_OK)
         m->identity = *identity;
     return status;
