@@ -177,6 +177,18 @@ void catchup_answered(struct rabia *r, uint8_t peer, uint64_t frontier_before)
     send_ask(r);
 }
 
+/* Asked more than once, whoever lives has answered: who could help and did not
+ * may be dead, and a hint of that need not have come. */
+static bool is_worth_waiting(const struct rabia *r)
+{
+    if (r->ask_wait_us > 4 * r->options.ask_interval_us)
+        return false;
+    for (uint8_t other = 0; other < r->peer_count; other++)
+        if (can_help(r, other))
+            return true;
+    return false;
+}
+
 /* If nobody within reach keeps what we need, only a snapshot helps. */
 void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane)
 {
@@ -184,9 +196,8 @@ void catchup_too_old(struct rabia *r, uint8_t peer, uint64_t lap, uint8_t lane)
     r->lanes[peer].too_old_place = place_of(lap, lane);
     if (place_of(lap, lane) <= cursor_place(r))
         return;
-    for (uint8_t other = 0; other < r->peer_count; other++)
-        if (can_help(r, other))
-            return;
+    if (is_worth_waiting(r))
+        return;
     r->out->snapshot_from_lap = lap;
 }
 

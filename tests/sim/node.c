@@ -363,7 +363,9 @@ static void note_snapshot_need(struct node *node)
 }
 
 /* How much of an out is honoured; less than all of it where the process is
- * doomed. */
+ * doomed.  The records of one step are in no order of cause and effect (ranges
+ * merge), so without flushes they are written together or not at all; with
+ * flushes, what a record follows from was on disk before. */
 struct share {
     size_t records, messages, decided;
     bool sends_frames;
@@ -380,6 +382,9 @@ static struct share draw_share(struct node *node)
     node->has_died = true;
     share.sends_frames = random_below(random, 2);
     size_t left = random_below(random, total + 1);
+    bool may_tear = node->world->plan.options.flush_before_send;
+    if (left < share.records && !may_tear)
+        left = 0;
     if (left <= share.records)
         return (struct share){left, 0, 0, false};
     left -= share.records;
