@@ -378,6 +378,16 @@ void proposer_expire(struct proposer *p, uint64_t now_us)
     expire_waiting(p, now_us);
 }
 
+void proposer_forgive(struct proposer *p, uint64_t gap_us)
+{
+    struct list *const lists[] = {&p->retry, &p->in_flight, &p->waiting};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        LIST_FOR_EACH(lists[i], struct own_batch, link, own) {
+            own->since_us += gap_us;
+        }
+    }
+}
+
 static void abandon_list(struct proposer *p, struct list *list, bool may_have_happened)
 {
     LIST_FOR_EACH(list, struct own_batch, link, own) {

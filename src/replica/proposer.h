@@ -129,6 +129,9 @@ void proposer_abandon(struct proposer *p);
 
 /* Fails what has waited longer than wait_us. */
 void proposer_expire(struct proposer *p, uint64_t now_us);
+/* This process stood still for so long (a command that took its time, a stopped
+ * process): nobody could have answered meanwhile, so it does not count. */
+void proposer_forgive(struct proposer *p, uint64_t gap_us);
 /* When proposer_expire has something to do; UINT64_MAX if nothing waits. */
 uint64_t proposer_expire_deadline(const struct proposer *p);
 

@@ -14,6 +14,7 @@ enum {
     IDLE_EXPIRE_MS = 50,              /* what is due this long, and nobody writes: propose the clock */
     QUEUED_BYTES_MAX = 256 << 20,
     LONE_EXPIRE_MAX = 128,
+    PAUSE_US = 250 * 1000,            /* passes further apart than this: the process stood still */
     RECLAIM_US = 500,
     LOW_DISK_SAVE_S = 5, /* between snapshots that are to make room */
     BATCH_BYTES = 1 << 20,
@@ -653,6 +654,9 @@ void replica_pass_end(struct replica *r)
     if (r->is_lone || r->is_loading)
         return;
     uint64_t now = replica_now(r);
+    if (r->pass_us && now > r->pass_us + PAUSE_US)
+        proposer_forgive(&r->proposer, now - r->pass_us);
+    r->pass_us = now;
     membership_settle(r);
     watch_quorum(r, now);
     if (now >= r->claim_said_us + CLAIM_REPEAT_US)

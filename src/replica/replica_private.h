@@ -122,6 +122,7 @@ struct replica {
     struct frame_assembly assemblies[RABIA_MEMBERS_MAX];
     struct buf chunk_scratch;
     struct timer wake_timer;
+    uint64_t pass_us; /* when the last pass ended */
     uint64_t cluster_timeout_us, quorum_lost_us, wait_logged_us, claim_said_us;
     struct refused_clock {
         uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */

@@ -447,6 +447,30 @@ static void test_expiry_tells_doubt_from_no_effect(void **state)
     stop(&m);
 }
 
+/* Time in which this process stood still counts for nobody: neither for what is
+ * in flight nor for what waits. */
+static void test_a_pause_of_our_own_does_not_count(void **state)
+{
+    (void)state;
+    static struct model m;
+    start(&m);
+    struct op *write = write_of(&m, 0);
+    propose(&m);
+    m.p.options.spread_us = 100 * WAIT_US;
+    m.p.options.spread_bytes = 1000;
+    struct op *waiting = write_of(&m, 1);
+    proposer_forgive(&m.p, 7 * WAIT_US);
+    expire_at(&m, 8 * WAIT_US);
+    assert_int_equal(write->answer, UNANSWERED);
+    assert_int_equal(waiting->answer, UNANSWERED);
+    assert_int_equal(proposer_expire_deadline(&m.p), 1 + 8 * WAIT_US);
+    expire_at(&m, 1 + 8 * WAIT_US);
+    assert_int_equal(write->answer, IN_DOUBT);
+    assert_int_equal(waiting->answer, NO_QUORUM);
+    decide(&m, true);
+    stop(&m);
+}
+
 static void test_what_failed_is_never_proposed_again(void **state)
 {
     (void)state;
@@ -619,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_a_later_read_does_not_overtake_beside_a_write),
         cmocka_unit_test(test_a_later_empty_batch_does_not_overtake),
         cmocka_unit_test(test_expiry_tells_doubt_from_no_effect),
+        cmocka_unit_test(test_a_pause_of_our_own_does_not_count),
         cmocka_unit_test(test_what_failed_is_never_proposed_again),
         cmocka_unit_test(test_a_retried_write_that_expires_had_no_effect),
         cmocka_unit_test(test_a_command_waits_from_its_own_time),
