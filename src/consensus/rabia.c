@@ -303,6 +303,7 @@ void rabia_end(struct rabia *r)
     pace_run(r);
     rabia_order(r);
     catchup_run(r);
+    rabia_order(r); /* a batch refused for its clock may have come of age while we asked */
     durability_raise_mark(r);
     members_leave(r);
     pace_pass_decided(r);

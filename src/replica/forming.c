@@ -117,7 +117,8 @@ static void begin_epoch(struct replica *r)
 {
     uint64_t first_lap = r->formation.future_position / 16 + 1;
     bool is_new = r->formation.future_position == 0;
-    if (!forming_save_identity(r, true))
+    /* Until the new epoch's snapshot is there, what lies on disk is the old one's. */
+    if (memory_mark_rejoining(r->memory) != STATUS_OK)
         return;
     if (transfer_give_up(r) && r->formation.base != r->self)
         r->formation.is_data_void = true;

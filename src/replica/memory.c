@@ -305,6 +305,14 @@ enum status memory_set_identity(struct memory *m, const struct memory_identity *
     return status;
 }
 
+enum status memory_mark_rejoining(struct memory *m)
+{
+    struct memory_identity identity = m->identity;
+    identity.self_id = m->self_id;
+    identity.is_rejoining = true;
+    return m->is_journaled ? memory_set_identity(m, &identity) : STATUS_OK;
+}
+
 /* --- loading -------------------------------------------------------------- */
 
 /* Told how far it has come, snapshot_feed goes on with the next piece. */

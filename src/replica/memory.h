@@ -67,6 +67,9 @@ const struct memory_identity *memory_identity(const struct memory *m);
 /* Replaces it, durably. */
 enum status memory_set_identity(struct memory *m, const struct memory_identity *identity) MUST_CHECK;
 
+/* The identity as it is, durably marked: a restart from here is without memory. */
+enum status memory_mark_rejoining(struct memory *m) MUST_CHECK;
+
 /* Puts the newest snapshot into the keyspace, if there is one; STATUS_NOT_FOUND
  * if not.  head is borrowed until the next load.  progress is called now and
  * then, and stops the loading by returning false (STATUS_CLOSED). */

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "replica/frame.h"
 
-static const struct frame_identity identity = {.sender = 2, .member_count = 3, .epoch = 1, .incarnations = {7, 8, 9}};
+static const struct frame_identity identity = {.sender = 2, .member_count = 3, .cluster = 1, .incarnations = {7, 8, 9}};
 
 static bool is_same(const struct rabia_message *a, const struct rabia_message *b)
 {
@@ -43,6 +43,19 @@ static void check_again(const struct frame_messages *read)
     buf_deinit(&out);
 }
 
+static void check_claim(const struct frame *read)
+{
+    struct formation_claim claim;
+    if (frame_read_claim(read, &claim) != STATUS_OK)
+        return;
+    CHECK(claim.stage < FORMATION_STAGE_END);
+    struct buf out = {0};
+    frame_add_claim(&out, &claim);
+    CHECK(buf_size(&out) == (size_t)(read->end - read->payload));
+    CHECK(memcmp(buf_head(&out), read->payload, buf_size(&out)) == 0);
+    buf_deinit(&out);
+}
+
 static void read_frame(const struct frame *frame, struct frame_assembly *assembly)
 {
     struct frame_messages messages = {0};
@@ -56,6 +69,7 @@ static void read_frame(const struct frame *frame, struct frame_assembly *assembl
     frame_messages_deinit(&messages);
     if (frame_read_digest(frame, &digest) == STATUS_OK)
         CHECK(digest.part < digest.part_count);
+    check_claim(frame);
     (void)!frame_read_word(frame, &word);
     (void)!frame_read_byte(frame, &byte);
     switch (frame_read_chunk(frame, assembly)) {

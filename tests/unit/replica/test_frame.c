@@ -164,6 +164,41 @@ static void test_words_bytes_and_digests_come_back(void **state)
     buf_deinit(&out);
 }
 
+static void test_claims_come_back(void **state)
+{
+    (void)state;
+    struct formation_claim read, claim = {.stage = FORMATION_REJOINING, .has_memory = true, .epoch = 3,
+                                          .seed = UINT64_MAX, .position = 1 << 20, .future = 5, .secret = {6, 7},
+                                          .roster = 8};
+    struct buf payload = {0};
+    frame_add_claim(&payload, &claim);
+    for (size_t size = 0; size <= buf_size(&payload); size++) {
+        struct buf out = {0};
+        struct frame frame;
+        seal(&out, FRAME_STATE, buf_head(&payload), size);
+        assert_int_equal(frame_parse(buf_head(&out), buf_size(&out), &frame), STATUS_OK);
+        assert_int_equal(frame_read_claim(&frame, &read), size < buf_size(&payload) ? STATUS_MALFORMED : STATUS_OK);
+        buf_deinit(&out);
+    }
+    assert_int_equal(read.stage, claim.stage);
+    assert_int_equal(read.has_memory, claim.has_memory);
+    assert_true(read.epoch == claim.epoch && read.seed == claim.seed && read.position == claim.position);
+    assert_true(read.future == claim.future && read.roster == claim.roster);
+    assert_true(read.secret[0] == claim.secret[0] && read.secret[1] == claim.secret[1]);
+    for (int at = 0; at < 2; at++) { /* stage, memory */
+        struct buf out = {0};
+        struct frame frame;
+        unsigned char saved = (unsigned char)buf_head(&payload)[at];
+        buf_head(&payload)[at] = FORMATION_STAGE_END;
+        seal(&out, FRAME_STATE, buf_head(&payload), buf_size(&payload));
+        assert_int_equal(frame_parse(buf_head(&out), buf_size(&out), &frame), STATUS_OK);
+        assert_int_equal(frame_read_claim(&frame, &read), STATUS_MALFORMED);
+        buf_head(&payload)[at] = (char)saved;
+        buf_deinit(&out);
+    }
+    buf_deinit(&payload);
+}
+
 /* --- damage ------------------------------------------------------------------- */
 
 static void test_every_prefix_asks_for_more(void **state)
@@ -451,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_come_back),
         cmocka_unit_test(test_words_bytes_and_digests_come_back),
+        cmocka_unit_test(test_claims_come_back),
         cmocka_unit_test(test_every_prefix_asks_for_more),
         cmocka_unit_test(test_every_flipped_bit_is_noticed),
         cmocka_unit_test(test_lengths_beyond_the_limit_are_refused_at_once),
