@@ -160,6 +160,7 @@ static enum status open_spare(const struct journal_segment *segment, const char 
     if (status == STATUS_OK && size == segment->capacity)
         return STATUS_OK;
     file_close(*fd);
+    *fd = -1;
     if (status == STATUS_OK)
         status = file_remove(path);
     return status == STATUS_OK ? STATUS_NOT_FOUND : status;
