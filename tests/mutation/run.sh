@@ -28,7 +28,7 @@ for k in $numbers; do
     caught=""
     for test in ${TESTS:-explore scenarios cluster lives}; do
         build "$k" "$out/$k/test_$test" "tests/unit/consensus/test_$test.c"
-        EXPLORE_STATES=${EXPLORE_STATES:-200000} CLUSTER_RUNS=10 LIVES_RUNS=${LIVES_RUNS:-400} timeout 300 "$out/$k/test_$test" >"$out/$k/$test.log" 2>&1
+        EXPLORE_STATES=${EXPLORE_STATES:-200000} CLUSTER_RUNS=10 LIVES_RUNS=${LIVES_RUNS:-1600} timeout 300 "$out/$k/test_$test" >"$out/$k/$test.log" 2>&1
         status=$?
         [ $status -eq 124 ] && echo "mutant $k $name: $test took too long" # proves nothing
         [ $status -ne 0 ] && [ $status -ne 124 ] && caught="$caught $test"
