@@ -338,8 +338,10 @@ static enum status feed_file(struct memory *m, int fd, uint64_t size, memory_pro
 /* With the secret of the snapshot keys come in the order of the table. */
 static enum status on_head(void *context, const struct snapshot_head *head)
 {
+    static const unsigned char none[sizeof head->hash_secret];
     struct memory *m = context;
-    keyspace_set_hash_secret(m->keyspace, head->hash_secret);
+    if (memcmp(head->hash_secret, none, sizeof none) != 0)
+        keyspace_set_hash_secret(m->keyspace, head->hash_secret);
     return STATUS_OK;
 }
 
@@ -548,7 +550,7 @@ static struct snapshot_head head_of(const struct memory *m, const struct memory_
         .created_ms = loop_wall_ms(m->loop),
         .state = save->state,
     };
-    memcpy(head.hash_secret, m->identity.hash_secret, sizeof head.hash_secret);
+    memcpy(head.hash_secret, save->hash_secret, sizeof head.hash_secret);
     return head;
 }
 

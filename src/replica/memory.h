@@ -115,6 +115,7 @@ bool memory_is_low(struct memory *m);
 struct memory_save {
     uint64_t position;
     struct slice state; /* the core's export */
+    unsigned char hash_secret[16]; /* the keyspace's; zero: a lone store draws its own at each start */
 };
 /* The journal's next record begins a segment: what a snapshot of this moment
  * does not hold is to be recorded again behind it, before the save. */

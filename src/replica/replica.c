@@ -475,6 +475,8 @@ struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[st
     struct memory_save save = {.position = replica_position(r)};
     if (r->order)
         save.state = slice_make(bytes, membership_write_state(r, bytes));
+    if (!r->is_lone)
+        memcpy(save.hash_secret, r->formation.own.secret, sizeof save.hash_secret);
     return save;
 }
 
