@@ -1,5 +1,6 @@
 #include "command/command.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "command/table.h"
@@ -104,24 +105,43 @@ struct entry *call_look(struct call *c, int index)
     return note_miss(c, index, keyspace_look(c->ks, c->db, c->argv[index]));
 }
 
-static bool check_string(struct call *c, const struct entry *e)
+static bool check_type(struct call *c, const struct entry *e, enum value_type type)
 {
-    if (!e || entry_type(e) == VALUE_STRING)
+    if (!e || entry_type(e) == type)
         return true;
     reply_error(c->reply, ERROR_WRONG_TYPE);
     return false;
 }
 
-bool call_find_string(struct call *c, int index, struct entry **e)
+bool call_find_type(struct call *c, int index, enum value_type type, struct entry **e)
 {
     *e = call_find(c, index);
-    return check_string(c, *e);
+    return check_type(c, *e, type);
+}
+
+bool call_find_type_for_write(struct call *c, int index, enum value_type type, struct entry **e)
+{
+    *e = keyspace_find_for_write(c->ks, c->db, c->argv[index]);
+    return check_type(c, *e, type);
+}
+
+bool call_find_string(struct call *c, int index, struct entry **e)
+{
+    return call_find_type(c, index, VALUE_STRING, e);
 }
 
 bool call_find_string_for_write(struct call *c, int index, struct entry **e)
 {
-    *e = keyspace_find_for_write(c->ks, c->db, c->argv[index]);
-    return check_string(c, *e);
+    return call_find_type_for_write(c, index, VALUE_STRING, e);
+}
+
+struct entry *call_set_value(struct call *c, struct slice key, enum value_type type, struct value v)
+{
+    size_t size = keyspace_size(c->ks, c->db);
+    struct entry *e = keyspace_set_value(c->ks, c->db, key, type, v, EXPIRE_NONE);
+    if (keyspace_size(c->ks, c->db) > size)
+        call_notify(c, EVENT_NEW, "new", key);
+    return e;
 }
 
 /* Whether the key is new shows in the size: that spares the hot path a lookup. */
@@ -131,6 +151,37 @@ void call_set_string(struct call *c, struct slice key, struct slice value, int64
     keyspace_set(c->ks, c->db, key, value, expire_at);
     if (keyspace_size(c->ks, c->db) > size)
         call_notify(c, EVENT_NEW, "new", key);
+}
+
+/* --- blocking ------------------------------------------------------------------ */
+
+bool call_block(struct call *c, const struct call_wait *wait)
+{
+    if (!c->wait || c->is_in_transaction)
+        return false;
+    *c->wait = *wait;
+    c->wait->is_wanted = true;
+    return true;
+}
+
+bool call_timeout(struct call *c, int index, int64_t *timeout_ms)
+{
+    long double seconds;
+    if (!slice_to_long_double(c->argv[index], &seconds)) {
+        reply_error(c->reply, "ERR timeout is not a float or out of range");
+        return false;
+    }
+    long double ms = seconds * 1000;
+    if (ms > (long double)(INT64_MAX - c->now_ms)) {
+        reply_error(c->reply, "ERR timeout is out of range");
+        return false;
+    }
+    if (ms < 0) {
+        reply_error(c->reply, "ERR timeout is negative");
+        return false;
+    }
+    *timeout_ms = (int64_t)ceill(ms);
+    return true;
 }
 
 /* --- events ---------------------------------------------------------------- */
@@ -143,6 +194,7 @@ void call_notify(struct call *c, enum keyspace_event_class event_class, const ch
 void call_changed(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key)
 {
     keyspace_notify(c->ks, event_class, name, c->db, key);
+    keyspace_touch(c->ks, c->db, key);
     keyspace_count_changes(c->ks, 1);
 }
 

@@ -90,6 +90,19 @@ enum command_category {
 struct command; /* a row; fields in table.h */
 struct command_table;
 
+/* What a command that found nothing waits for. */
+struct call_wait {
+    bool is_wanted;        /* the handler wrote no reply */
+    enum value_type type;  /* that can serve it */
+    int first_key, last_key, key_step; /* arguments that name the keys */
+    int64_t timeout_ms;    /* from now; 0: none */
+    bool is_null_array;    /* what it answers when the time is up: a null array, or a null */
+    /* Tried again, the command reads so (XREAD's $ has become an id): to be
+     * freed with mem_free, arguments and array being one block.  NULL: as it
+     * was sent. */
+    struct slice *argv;
+};
+
 /* One run of one command. */
 struct call {
     struct keyspace *ks;
@@ -103,6 +116,8 @@ struct call {
     uint64_t seed;    /* of the slot and the command's place in it: for random choices that replicate */
     uint64_t position; /* of the slot, as RABIA DIGEST counts */
     const struct command_table *table; /* all rows (COMMAND and its kin) */
+    bool is_in_transaction; /* one of a MULTI: must not wait */
+    struct call_wait *wait; /* where a handler that may wait says so; NULL: nobody would, its reply goes nowhere */
     void *host;       /* ROUTE_LOCAL rows of the rooms above: the session they serve; else NULL */
 };
 
@@ -159,12 +174,32 @@ struct entry *call_look(struct call *c, int index);
  * absent.  False, with WRONGTYPE written, if it holds another type. */
 bool call_find_string(struct call *c, int index, struct entry **e);
 bool call_find_string_for_write(struct call *c, int index, struct entry **e);
+/* The same for any type. */
+bool call_find_type(struct call *c, int index, enum value_type type, struct entry **e);
+bool call_find_type_for_write(struct call *c, int index, enum value_type type, struct entry **e);
+/* keyspace_set_value without expiry, with the event "new" if the key was not
+ * there. */
+struct entry *call_set_value(struct call *c, struct slice key, enum value_type type, struct value v);
 /* keyspace_set, with the event "new" if the key was not there. */
 void call_set_string(struct call *c, struct slice key, struct slice value, int64_t expire_at);
 
+/* --- blocking ------------------------------------------------------------------ *
+ *
+ * A command that found nothing to answer and may wait calls call_block and, if
+ * that is true, returns without a reply.  Whoever runs it tries the whole
+ * command again, at a later place in the order, when one of its keys has been
+ * given a value of the type; so it must not have changed anything.  If it is
+ * false (in a transaction, or on a replica where nobody waits) the command
+ * answers as if its time were up. */
+bool call_block(struct call *c, const struct call_wait *wait);
+/* A timeout in seconds with a fraction, as BLPOP takes it; 0: none.  Writes
+ * Redis's error. */
+bool call_timeout(struct call *c, int index, int64_t *timeout_ms);
+
 /* --- events ---------------------------------------------------------------- */
 
-/* Emits a keyspace event for the call's database and counts one change. */
+/* Emits a keyspace event for the call's database, counts one change and touches
+ * the key (keyspace_touch). */
 void call_changed(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);
 /* The event alone. */
 void call_notify(struct call *c, enum keyspace_event_class event_class, const char *name, struct slice key);

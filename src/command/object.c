@@ -80,18 +80,19 @@ static void object_help(struct call *c)
 
 /* --- MEMORY ---------------------------------------------------------------- */
 
-/* SAMPLES is read and ignored: sizes are known without sampling. */
-static bool parse_samples(struct call *c)
+enum { SAMPLES_DEFAULT = 5 };
+
+/* 0: all. */
+static bool parse_samples(struct call *c, int64_t *samples)
 {
-    int64_t samples;
     for (int i = 3; i < c->argc; i += 2) {
         if (!call_option(c, i, "samples") || i + 1 == c->argc) {
             reply_error(c->reply, ERROR_SYNTAX);
             return false;
         }
-        if (!call_int64(c, i + 1, &samples))
+        if (!call_int64(c, i + 1, samples))
             return false;
-        if (samples < 0) {
+        if (*samples < 0) {
             reply_error(c->reply, ERROR_SYNTAX);
             return false;
         }
@@ -101,11 +102,12 @@ static bool parse_samples(struct call *c)
 
 static void memory_usage(struct call *c)
 {
-    if (!parse_samples(c))
+    int64_t samples = SAMPLES_DEFAULT;
+    if (!parse_samples(c, &samples))
         return;
     struct entry *e = subject(c);
     if (e)
-        reply_int(c->reply, (int64_t)entry_memory(e));
+        reply_int(c->reply, (int64_t)entry_memory(e, (size_t)samples));
 }
 
 /* --- the table ------------------------------------------------------------- */

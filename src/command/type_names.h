@@ -19,6 +19,14 @@ static inline const char *value_encoding_name(enum value_encoding encoding)
         [ENCODING_INT] = "int",
         [ENCODING_EMBSTR] = "embstr",
         [ENCODING_RAW] = "raw",
+        [ENCODING_LISTPACK] = "listpack",
+        [ENCODING_HASHTABLE] = "hashtable",
+        [ENCODING_INTSET] = "intset",
+        [ENCODING_SMALL_SET] = "hashtable",
+        [ENCODING_SKIPLIST] = "skiplist",
+        [ENCODING_SMALL_LIST] = "quicklist",
+        [ENCODING_QUICKLIST] = "quicklist",
+        [ENCODING_STREAM] = "stream",
     };
     return names[encoding];
 }

@@ -5,18 +5,13 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "store/digest.h"
+#include "store/value.h"
 
 static_assert(sizeof(struct entry) == ENTRY_HEADER_BYTES, "the header is 8 bytes");
 static_assert(ENTRY_EMBED_BYTES <= UINT16_MAX, "lengths of strings held here take 16 bits");
 static_assert(sizeof(void *) == 8, "pointers are stored as 8 bytes");
 
-enum { INT_BYTES = 8, OBJECT_BYTES = 8, APART_BYTES = 16, KEY_LENGTH_BYTES = 4, WORTH_SHRINKING = 64 };
-
-/* Rows come with the types. */
-static const struct object_type *const object_types[] = {
-    [VALUE_STRING] = NULL, [VALUE_LIST] = NULL, [VALUE_SET] = NULL,
-    [VALUE_ZSET] = NULL,   [VALUE_HASH] = NULL, [VALUE_STREAM] = NULL,
-};
+enum { INT_BYTES = 8, VALUE_BYTES = 8, APART_BYTES = 16, KEY_LENGTH_BYTES = 4, WORTH_SHRINKING = 64 };
 
 /* --- parts of the block ---------------------------------------------------- */
 
@@ -59,16 +54,9 @@ static struct apart get_apart(const struct entry *e)
     return apart;
 }
 
-static void *get_object(const struct entry *e)
-{
-    void *object;
-    memcpy(&object, value_area(e), sizeof object);
-    return object;
-}
-
 static const struct object_type *object_type(const struct entry *e)
 {
-    const struct object_type *type = object_types[e->flags & ENTRY_TYPE_MASK];
+    const struct object_type *type = object_type_of((enum value_type)(e->flags & ENTRY_TYPE_MASK));
     CHECK(type != NULL);
     return type;
 }
@@ -81,7 +69,7 @@ static char *block_of(const struct entry *e)
 static size_t area_bytes(const struct entry *e)
 {
     if (!is_string(e))
-        return OBJECT_BYTES;
+        return VALUE_BYTES;
     if (is_apart(e))
         return APART_BYTES;
     return entry_encoding(e) == ENCODING_INT ? INT_BYTES : e->value_size;
@@ -102,7 +90,7 @@ size_t entry_allocated(const struct entry *e)
     size_t block = e->flags & ENTRY_SLACK ? mem_usable_size(block_of(e)) : entry_bytes(e);
     if (is_apart(e))
         return block + mem_usable_size(get_apart(e).ptr);
-    return is_string(e) ? block : block + object_type(e)->memory(get_object(e));
+    return block;
 }
 
 /* --- reading --------------------------------------------------------------- */
@@ -135,6 +123,14 @@ bool entry_int(const struct entry *e, int64_t *value)
     return true;
 }
 
+struct value entry_value(const struct entry *e)
+{
+    CHECK(!is_string(e));
+    struct value v = {.encoding = entry_encoding(e)};
+    memcpy(&v.at, value_area(e), sizeof v.at);
+    return v;
+}
+
 struct slice entry_string(const struct entry *e, char scratch[static INT64_TEXT_MAX])
 {
     CHECK(is_string(e));
@@ -153,7 +149,7 @@ size_t entry_string_length(const struct entry *e)
     return entry_string(e, scratch).len;
 }
 
-size_t entry_memory(const struct entry *e)
+size_t entry_memory(const struct entry *e, size_t samples)
 {
     enum { INDEX_BYTES = 15, EXPIRY_INDEX_BYTES = 16 };
     size_t bytes = INDEX_BYTES + block_capacity(e);
@@ -161,7 +157,10 @@ size_t entry_memory(const struct entry *e)
         bytes += EXPIRY_INDEX_BYTES;
     if (is_apart(e))
         return bytes + mem_usable_size(get_apart(e).ptr);
-    return is_string(e) ? bytes : bytes + object_type(e)->memory(get_object(e));
+    if (is_string(e))
+        return bytes;
+    struct value v = entry_value(e);
+    return bytes + object_type(e)->memory(&v, samples);
 }
 
 /* --- making ---------------------------------------------------------------- */
@@ -279,6 +278,24 @@ struct entry *entry_create(struct slice key, const struct string_form *form, boo
     return e;
 }
 
+void entry_put_value(struct entry *e, struct value v)
+{
+    CHECK(!is_string(e));
+    memcpy(value_area(e), &v.at, sizeof v.at);
+    set_encoding(e, v.encoding);
+}
+
+struct entry *entry_create_value(struct slice key, enum value_type type, struct value v, bool with_expiry,
+                                 uint32_t access)
+{
+    CHECK(type != VALUE_STRING);
+    size_t bytes = expiry_bytes(with_expiry) + ENTRY_HEADER_BYTES + key_bytes(key.len) + VALUE_BYTES;
+    struct entry *e = make_block(key, with_expiry, access, bytes);
+    set_flag(e, type, true);
+    entry_put_value(e, v);
+    return e;
+}
+
 struct entry *entry_create_zero(struct slice key, size_t size, bool with_expiry, uint32_t access)
 {
     const struct string_form form = {.encoding = ENCODING_RAW, .bytes = {NULL, size}};
@@ -312,7 +329,8 @@ static void free_value(struct entry *e)
         mem_free(get_apart(e).ptr);
     } else if (!is_string(e)) {
         size_t budget = SIZE_MAX;
-        bool is_gone = object_type(e)->free_some(get_object(e), &budget);
+        struct value v = entry_value(e);
+        bool is_gone = object_type(e)->free_some(&v, &budget);
         CHECK(is_gone);
     }
 }
@@ -519,12 +537,8 @@ struct entry *entry_copy(const struct entry *e, struct slice key, bool with_expi
         struct string_form form = present_form(e);
         return entry_create(key, &form, with_expiry, access);
     }
-    void *object = object_type(e)->copy(get_object(e));
-    size_t bytes = expiry_bytes(with_expiry) + ENTRY_HEADER_BYTES + key_bytes(key.len) + OBJECT_BYTES;
-    struct entry *fresh = make_block(key, with_expiry, access, bytes);
-    fresh->flags = (uint16_t)(fresh->flags | (e->flags & (ENTRY_TYPE_MASK | ENTRY_ENCODING_MASK)));
-    memcpy(value_area(fresh), &object, sizeof object);
-    return fresh;
+    struct value v = entry_value(e);
+    return entry_create_value(key, entry_type(e), object_type(e)->copy(&v), with_expiry, access);
 }
 
 struct entry *entry_move(struct entry *e, struct slice key, bool with_expiry)
@@ -546,8 +560,10 @@ struct entry *entry_move(struct entry *e, struct slice key, bool with_expiry)
 
 size_t entry_free_effort(const struct entry *e)
 {
-    enum { BYTES_PER_EFFORT = 4096 };
-    return is_string(e) ? 1 : 1 + object_type(e)->memory(get_object(e)) / BYTES_PER_EFFORT;
+    if (is_string(e))
+        return 1;
+    struct value v = entry_value(e);
+    return 1 + object_type(e)->free_effort(&v);
 }
 
 bool entry_free_some(struct entry *e, size_t *budget)
@@ -557,21 +573,32 @@ bool entry_free_some(struct entry *e, size_t *budget)
         *budget -= *budget > 0;
         return true;
     }
-    if (!object_type(e)->free_some(get_object(e), budget))
+    struct value v = entry_value(e);
+    if (!object_type(e)->free_some(&v, budget)) {
+        entry_put_value(e, v);
         return false;
+    }
     free_block(e);
     return true;
 }
 
 /* --- digest and check ------------------------------------------------------ */
 
-static struct digest_parts digest_parts_of(const struct entry *e)
+static struct digest value_digest(const struct entry *e)
 {
     char scratch[INT64_TEXT_MAX];
+    if (is_string(e))
+        return digest_bytes(entry_string(e, scratch));
+    struct value v = entry_value(e);
+    return object_type(e)->digest(&v);
+}
+
+static struct digest_parts digest_parts_of(const struct entry *e)
+{
     return (struct digest_parts){
         .type = (uint32_t)entry_type(e),
         .expire_at = entry_expiry_time(e),
-        .value = is_string(e) ? digest_bytes(entry_string(e, scratch)) : object_type(e)->digest(get_object(e)),
+        .value = value_digest(e),
     };
 }
 
@@ -593,7 +620,6 @@ static void check_string(const struct entry *e)
 {
     size_t size = entry_string_length(e);
     enum value_encoding encoding = entry_encoding(e);
-    CHECK(encoding <= ENCODING_RAW);
     CHECK(encoding != ENCODING_EMBSTR || size <= ENTRY_EMBSTR_MAX);
     if (is_apart(e)) {
         CHECK(encoding != ENCODING_INT);
@@ -611,8 +637,11 @@ void entry_check(const struct entry *e)
         CHECK(usable == mem_good_size(entry_bytes(e)));
     if (e->flags & ENTRY_KEY_LONG)
         CHECK(entry_key_slice(e).len > ENTRY_KEY_SHORT_MAX);
-    if (is_string(e))
+    CHECK(value_encoding_fits(entry_type(e), entry_encoding(e)));
+    if (is_string(e)) {
         check_string(e);
-    else if (object_type(e)->check)
-        object_type(e)->check(get_object(e));
+    } else {
+        struct value v = entry_value(e);
+        object_type(e)->check(&v);
+    }
 }

@@ -14,7 +14,7 @@
  *   value       an integer: 8 bytes
  *               a string held here: its bytes, their number in the header
  *               a string held apart: pointer 8, length 8
- *               any other type: a pointer 8 to its object
+ *               any other type: a pointer 8 to it (value.h)
  *
  * A 16-byte key with a 16-byte value takes 40 bytes, with expiry 52; with an
  * integer 32 and 44.  Nothing is aligned; fields are read with memcpy.
@@ -44,7 +44,7 @@
  *     allocator class as entry_bytes().
  * I3: a string held here keeps header, key and value within
  *     ENTRY_EMBED_BYTES.
- * I4: an integer's encoding is ENCODING_INT and no other value's is;
+ * I4: the encoding is one the type has (value_encoding_fits);
  *     ENCODING_EMBSTR strings have at most 44 bytes. */
 #ifndef STORE_ENTRY_H
 #define STORE_ENTRY_H
@@ -80,19 +80,6 @@ struct entry {
     uint16_t flags;
     uint16_t value_size;
     char bytes[];
-};
-
-/* What a type other than string brings along.  An object is reached through
- * the 8-byte pointer in the entry's value.  Each type of value registers one
- * row in entry.c. */
-struct object_type {
-    /* Frees up to *budget blocks, lowering it; true when nothing is left, the
-     * object itself included. */
-    bool (*free_some)(void *object, size_t *budget);
-    void *(*copy)(const void *object);
-    struct digest (*digest)(const void *object);
-    size_t (*memory)(const void *object);
-    void (*check)(const void *object);
 };
 
 /* --- reading --------------------------------------------------------------- */
@@ -134,7 +121,8 @@ static inline uint32_t entry_access(const struct entry *e)
 }
 /* The bytes the parts of the block need. */
 size_t entry_bytes(const struct entry *e);
-/* What was asked of the allocator for it, a string held apart included. */
+/* What was asked of the allocator for it, a string held apart included; other
+ * values change in place and are not. */
 size_t entry_allocated(const struct entry *e);
 /* The blocks to free; above some tens it is worth doing later. */
 size_t entry_free_effort(const struct entry *e);
@@ -163,6 +151,9 @@ static inline struct string_form string_form_int(int64_t value)
 /* with_expiry: make the expiry part, its time EXPIRE_NONE.  access is copied
  * into the header. */
 struct entry *entry_create(struct slice key, const struct string_form *form, bool with_expiry, uint32_t access);
+/* Takes v. */
+struct entry *entry_create_value(struct slice key, enum value_type type, struct value v, bool with_expiry,
+                                 uint32_t access);
 /* A raw string of size zero bytes. */
 struct entry *entry_create_zero(struct slice key, size_t size, bool with_expiry, uint32_t access);
 /* Replaces the value, of whatever type; with_expiry false leaves an expiry

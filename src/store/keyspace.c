@@ -9,6 +9,7 @@
 #include "store/entry.h"
 #include "store/expiry.h"
 #include "store/key_hash.h"
+#include "store/value.h"
 
 static_assert(sizeof((struct keyspace_options *)NULL)->hash_secret == KEY_HASH_SEED_BYTES, "the secret is the seed");
 
@@ -76,7 +77,8 @@ struct keyspace {
     size_t heavy_count, heavy_room;
     int reclaim_db; /* where the search for sparse tables goes on */
 
-    struct key_hash_secret secret;
+    struct value_env env;
+    const struct keyspace_listener *listener; /* NULL: nobody */
 };
 
 /* --- life ------------------------------------------------------------------ */
@@ -88,7 +90,7 @@ static uint64_t hash_item(const void *secret, const void *item)
 
 static void contents_init(struct keyspace *ks, struct contents *held)
 {
-    dict_init(&held->dict, hash_item, &ks->secret);
+    dict_init(&held->dict, hash_item, &ks->env.secret);
     expiry_init(&held->expiry);
     held->entry_bytes = 0;
 }
@@ -102,7 +104,8 @@ struct keyspace *keyspace_create(const struct keyspace_options *options)
     ks->database_count = options->database_count;
     ks->databases = mem_calloc(count, sizeof *ks->databases);
     ks->due = mem_calloc(count, sizeof *ks->due);
-    key_hash_expand(&ks->secret, options->hash_secret);
+    key_hash_expand(&ks->env.secret, options->hash_secret);
+    settings_init(&ks->env.settings);
     for (size_t i = 0; i < count; i++) {
         contents_init(ks, &ks->databases[i].held);
         ks->databases[i].due_at = INT64_MAX;
@@ -119,6 +122,7 @@ void keyspace_free(struct keyspace *ks)
 {
     if (!ks)
         return;
+    ks->listener = NULL;
     keyspace_flush(ks, -1, false);
     while (keyspace_reclaim(ks, UINT32_MAX / ITEMS_PER_US)) {
     }
@@ -135,7 +139,7 @@ void keyspace_set_hash_secret(struct keyspace *ks, const unsigned char secret[st
     for (int db = 0; db < keyspace_database_count(ks); db++)
         CHECK(keyspace_size(ks, db) == 0);
     ks->hint_key.ptr = NULL;
-    key_hash_expand(&ks->secret, secret);
+    key_hash_expand(&ks->env.secret, secret);
 }
 
 int keyspace_database_count(const struct keyspace *ks)
@@ -154,7 +158,7 @@ static struct database *database_at(const struct keyspace *ks, int db)
 
 uint64_t keyspace_hash(const struct keyspace *ks, struct slice key)
 {
-    return key_hash(&ks->secret, key);
+    return key_hash(&ks->env.secret, key);
 }
 
 void keyspace_hint(struct keyspace *ks, struct slice key, uint64_t hash)
@@ -331,6 +335,17 @@ void keyspace_notify(struct keyspace *ks, enum keyspace_event_class event_class,
         ks->on_event(ks->event_context, event_class, name, db, key);
 }
 
+void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener)
+{
+    ks->listener = listener;
+}
+
+void keyspace_touch(struct keyspace *ks, int db, struct slice key)
+{
+    if (ks->listener)
+        ks->listener->on_touch(ks->listener->context, db, key);
+}
+
 static bool is_expired(const struct keyspace *ks, const struct entry *e)
 {
     int64_t at = entry_expiry_time(e);
@@ -412,6 +427,7 @@ static void remove_expired(struct keyspace *ks, int db, uint64_t hash, struct en
 {
     struct entry *e = unlink_entry(ks, db, hash, slot);
     tell_expired(ks, db, e);
+    keyspace_touch(ks, db, entry_key_slice(e));
     discard_entry(ks, e);
 }
 
@@ -540,6 +556,7 @@ static struct entry *store_string(struct keyspace *ks, int db, struct slice key,
     if (!slot) {
         struct entry *e = entry_create(key, form, wants_expiry, new_access(ks));
         link_entry(ks, db, hash, e, wants_expiry ? expire_at : EXPIRE_NONE);
+        keyspace_touch(ks, db, key);
         return e;
     }
     renew_if_expired(ks, db, *slot);
@@ -549,6 +566,7 @@ static struct entry *store_string(struct keyspace *ks, int db, struct slice key,
     relink_entry(ks, db, slot, e, before);
     link_expiry(ks, db, e, expire_at);
     note_access(ks, e);
+    keyspace_touch(ks, db, entry_key_slice(e)); /* key may have been bytes of what was replaced */
     return e;
 }
 
@@ -590,6 +608,7 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     if (!slot) {
         struct entry *e = entry_create_zero(key, size, false, new_access(ks));
         link_entry(ks, db, hash, e, EXPIRE_NONE);
+        keyspace_touch(ks, db, key);
         return entry_edit_bytes(e);
     }
     struct entry *e = *slot;
@@ -603,6 +622,7 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     e = entry_edit(e, size);
     relink_entry(ks, db, slot, e, before);
     note_access(ks, e);
+    keyspace_touch(ks, db, entry_key_slice(e));
     return entry_edit_bytes(e);
 }
 
@@ -612,7 +632,9 @@ bool keyspace_delete(struct keyspace *ks, int db, struct slice key)
     struct entry **slot = find_live_slot(ks, db, hash, key);
     if (!slot)
         return false;
-    discard_entry(ks, unlink_entry(ks, db, hash, slot));
+    struct entry *e = unlink_entry(ks, db, hash, slot);
+    keyspace_touch(ks, db, entry_key_slice(e)); /* key may lie in it */
+    discard_entry(ks, e);
     return true;
 }
 
@@ -627,6 +649,7 @@ bool keyspace_set_expire(struct keyspace *ks, int db, struct slice key, int64_t 
         relink_entry(ks, db, slot, entry_add_expiry(*slot), before);
     }
     link_expiry(ks, db, *slot, expire_at);
+    keyspace_touch(ks, db, entry_key_slice(*slot));
     return true;
 }
 
@@ -637,6 +660,22 @@ static void replace_entry(struct keyspace *ks, int db, uint64_t hash, struct ent
     if (slot)
         discard_entry(ks, unlink_entry(ks, db, hash, slot));
     link_entry(ks, db, hash, fresh, expire_at);
+    keyspace_touch(ks, db, entry_key_slice(fresh));
+}
+
+struct entry *keyspace_set_value(struct keyspace *ks, int db, struct slice key, enum value_type type,
+                                 struct value v, int64_t expire_at)
+{
+    uint64_t hash = hash_of(ks, key);
+    if (expire_at == EXPIRE_KEEP) {
+        struct entry **slot = find_slot(ks, db, hash, key);
+        expire_at = slot && !is_expired(ks, *slot) ? entry_expiry_time(*slot) : EXPIRE_NONE;
+    } else if (expire_at != EXPIRE_NONE) {
+        expire_at = clamp_expiry(expire_at);
+    }
+    struct entry *fresh = entry_create_value(key, type, v, expire_at != EXPIRE_NONE, new_access(ks));
+    replace_entry(ks, db, hash, fresh, expire_at);
+    return fresh;
 }
 
 bool keyspace_rename(struct keyspace *ks, int from_db, struct slice from, int to_db, struct slice to)
@@ -650,6 +689,7 @@ bool keyspace_rename(struct keyspace *ks, int from_db, struct slice from, int to
     int64_t expire_at = entry_expiry_time(*slot);
     struct entry *e = unlink_entry(ks, from_db, from_hash, slot);
     struct entry *fresh = entry_move(e, to, expire_at != EXPIRE_NONE);
+    keyspace_touch(ks, from_db, from);
     replace_entry(ks, to_db, to_hash, fresh, expire_at);
     entry_free(e); /* last: from and to may lie in it */
     return true;
@@ -672,6 +712,8 @@ bool keyspace_copy(struct keyspace *ks, int from_db, struct slice from, int to_d
 void keyspace_swap(struct keyspace *ks, int a, int b)
 {
     struct database *one = database_at(ks, a), *other = database_at(ks, b);
+    if (ks->listener)
+        ks->listener->on_swap(ks->listener->context, a, b);
     struct contents held = one->held;
     one->held = other->held;
     other->held = held;
@@ -707,6 +749,8 @@ static bool bury_some(struct keyspace *ks, struct contents *held, size_t *budget
 
 static size_t flush_one(struct keyspace *ks, int db, bool is_async)
 {
+    if (ks->listener)
+        ks->listener->on_swap(ks->listener->context, db, db);
     struct contents *held = &database_at(ks, db)->held;
     size_t count = dict_size(&held->dict);
     if (is_async && count > FLUSH_AT_ONCE_MAX) {
@@ -783,6 +827,27 @@ bool keyspace_reclaim(struct keyspace *ks, unsigned budget_us)
     is_done = reclaim_graves(ks, &budget) && is_done;
     is_done = reclaim_tables(ks, &budget) && is_done;
     return !is_done || ks->heavy_count > 0;
+}
+
+/* --- settings -------------------------------------------------------------- */
+
+const struct value_env *keyspace_env(const struct keyspace *ks)
+{
+    return &ks->env;
+}
+
+const struct settings *keyspace_settings(const struct keyspace *ks)
+{
+    return &ks->env.settings;
+}
+
+void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
+{
+    CHECK(setting >= 0);
+    CHECK(setting < SETTING_COUNT);
+    CHECK(value >= setting_bounds[setting].min);
+    CHECK(value <= setting_bounds[setting].max);
+    ks->env.settings.values[setting] = value;
 }
 
 /* --- changes --------------------------------------------------------------- */
@@ -949,7 +1014,7 @@ struct digest keyspace_digest_part(struct keyspace *ks, uint32_t part, uint32_t 
     CHECK(part_count <= PARTS_MAX);
     CHECK((part_count & (part_count - 1)) == 0);
     CHECK(part < part_count);
-    struct digest_walk walk = {.part = part, .secret = &ks->secret};
+    struct digest_walk walk = {.part = part, .secret = &ks->env.secret};
     walk.part_bits = (unsigned)__builtin_ctz(part_count);
     uint64_t first = walk.part_bits ? (uint64_t)part << (64 - walk.part_bits) : 0;
     uint64_t last = walk.part_bits ? first | UINT64_MAX >> walk.part_bits : UINT64_MAX;

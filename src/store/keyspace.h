@@ -26,7 +26,7 @@
 #include "base/slice.h"
 
 enum value_type {
-    VALUE_STRING,
+    VALUE_STRING, /* the order is that of snapshots: never changed */
     VALUE_LIST,
     VALUE_SET,
     VALUE_ZSET,
@@ -39,7 +39,23 @@ enum value_encoding {
     ENCODING_INT,
     ENCODING_EMBSTR, /* at most 44 bytes, never edited in place */
     ENCODING_RAW,
+    ENCODING_LISTPACK,   /* hash, zset: one block */
+    ENCODING_HASHTABLE,  /* hash, set */
+    ENCODING_INTSET,     /* set: one sorted block */
+    ENCODING_SMALL_SET,  /* set: one block of strings; "hashtable" to clients, since Redis 7.0 has no such form */
+    ENCODING_SKIPLIST,   /* zset: a counted tree here */
+    ENCODING_SMALL_LIST, /* list: one block; "quicklist" to clients, as above */
+    ENCODING_QUICKLIST,
+    ENCODING_STREAM,
 };
+
+/* A value that is no string: where it is and in which form (value.h). */
+struct value {
+    void *at;
+    enum value_encoding encoding;
+};
+struct value_env;
+struct settings;
 
 #define EXPIRE_NONE INT64_C(-1)
 /* For keyspace_set: leave the expiry as it is. */
@@ -116,14 +132,20 @@ int64_t entry_expire_at(const struct entry *e); /* unix ms or EXPIRE_NONE */
 /* Seconds and count for OBJECT IDLETIME and OBJECT FREQ. */
 int64_t entry_idle_seconds(const struct keyspace *ks, const struct entry *e);
 unsigned entry_frequency(const struct keyspace *ks, const struct entry *e);
-/* Bytes this key occupies, its share of the index included. */
-size_t entry_memory(const struct entry *e);
+/* Bytes this key occupies, its share of the index included; of a collection up
+ * to samples members are looked at (0: all). */
+size_t entry_memory(const struct entry *e, size_t samples);
 
 /* The bytes of a string value; an integer is rendered into scratch. */
 struct slice entry_string(const struct entry *e, char scratch[static INT64_TEXT_MAX]);
 size_t entry_string_length(const struct entry *e);
 /* True if the value is held as an integer. */
 bool entry_int(const struct entry *e, int64_t *value);
+
+/* The value of an entry whose type is not VALUE_STRING, and back again, after
+ * it was changed.  The entry stays where it is.  put never frees. */
+struct value entry_value(const struct entry *e);
+void entry_put_value(struct entry *e, struct value v);
 
 /* --- changing ------------------------------------------------------------ *
  * None of these emits an event but "expired" of a key they find expired, "del"
@@ -146,6 +168,10 @@ void keyspace_edit_int(struct keyspace *ks, struct entry *e, int64_t value);
  * if absent.  Growth is amortised.  The key must not hold another type.  The
  * bytes live until the next call. */
 char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t size);
+/* Gives key a value of a type other than string, replacing what is there.
+ * Takes v.  expire_at as keyspace_set. */
+struct entry *keyspace_set_value(struct keyspace *ks, int db, struct slice key, enum value_type type,
+                                 struct value v, int64_t expire_at);
 /* True if the key was there (and not expired). */
 bool keyspace_delete(struct keyspace *ks, int db, struct slice key);
 /* expire_at unix ms (may lie in the past) or EXPIRE_NONE.  False if absent. */
@@ -159,6 +185,30 @@ void keyspace_swap(struct keyspace *ks, int a, int b);
 /* db -1: all.  Returns the number of keys removed.  is_async: memory is given
  * back little by little (keyspace_reclaim), without a pause. */
 size_t keyspace_flush(struct keyspace *ks, int db, bool is_async);
+
+/* --- settings that shape data ---------------------------------------------- */
+
+const struct value_env *keyspace_env(const struct keyspace *ks);
+const struct settings *keyspace_settings(const struct keyspace *ks);
+/* setting is an enum setting, value within its bounds. */
+void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
+
+/* --- being told ------------------------------------------------------------ *
+ * WATCH and blocked clients need to know of changes whatever command made
+ * them.  Every function above that changes a key tells of it; whoever changes
+ * a value in place calls keyspace_touch.  A call costs a test of a pointer
+ * while nobody listens. */
+struct keyspace_listener {
+    void *context;
+    /* The key was changed, created or removed. */
+    void (*on_touch)(void *context, int db, struct slice key);
+    /* Two databases changed places, or one was emptied (b equals a).  Before it
+     * happens. */
+    void (*on_swap)(void *context, int a, int b);
+};
+/* Borrowed until another is set; NULL: nobody listens. */
+void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener);
+void keyspace_touch(struct keyspace *ks, int db, struct slice key);
 
 /* --- events -------------------------------------------------------------- */
 

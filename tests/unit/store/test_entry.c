@@ -225,10 +225,10 @@ static void test_growth_is_amortised(void **state)
         for (size_t gap = size; gap < size + STEP - 1; gap++)
             assert_int_equal(edited[gap], 0);
     }
-    assert_true(entry_memory(keyspace_peek(ks, 0, key)) < SIZE + (2 << 20));
+    assert_true(entry_memory(keyspace_peek(ks, 0, key), 0) < SIZE + (2 << 20));
     keyspace_check(ks);
     keyspace_edit_string(ks, 0, key, 10);
-    assert_true(entry_memory(keyspace_peek(ks, 0, key)) < 200);
+    assert_true(entry_memory(keyspace_peek(ks, 0, key), 0) < 200);
     keyspace_check(ks);
     keyspace_free(ks);
 }
@@ -288,7 +288,7 @@ static void test_memory_of_small_keys(void **state)
     keyspace_delete(ks, 0, key);
     assert_int_equal(entry_bytes(keyspace_set(ks, 0, key, SLICE_LITERAL("12345678901"), EXPIRE_NONE)), 32);
     assert_int_equal(entry_bytes(keyspace_set(ks, 0, key, SLICE_LITERAL("12345678901"), 1000)), 44);
-    assert_true(entry_memory(keyspace_peek(ks, 0, key)) < 80);
+    assert_true(entry_memory(keyspace_peek(ks, 0, key), 0) < 80);
     struct keyspace_figures figures;
     keyspace_get_figures(ks, &figures);
     assert_int_equal(figures.entry_bytes, 44);

@@ -21,7 +21,7 @@
 
 enum { DATABASES = 4, KEYS = 160, EVENTS_MAX = 4096 };
 
-struct value {
+struct held {
     bool is_present;
     bool is_through; /* there since the scan under way began */
     bool is_seen;
@@ -38,7 +38,7 @@ struct event {
 };
 
 static struct slice keys[KEYS];
-static struct value model[DATABASES][KEYS];
+static struct held model[DATABASES][KEYS];
 static int64_t now_ms;
 static struct keyspace *ks, *twin;
 static struct random rng;
@@ -84,15 +84,15 @@ static void on_event(void *context, enum keyspace_event_class event_class, const
     events[event_count++] = (struct event){db, copy, key.len};
 }
 
-static bool is_live(const struct value *v)
+static bool is_live(const struct held *v)
 {
     return v->is_present && (v->expire_at == EXPIRE_NONE || v->expire_at > now_ms);
 }
 
-static void model_remove(struct value *v)
+static void model_remove(struct held *v)
 {
     free(v->bytes);
-    *v = (struct value){.is_seen = v->is_seen};
+    *v = (struct held){.is_seen = v->is_seen};
 }
 
 static void model_expect_expired(int db, int k)
@@ -117,7 +117,7 @@ static void model_touch(int db, int k)
         model_expect_expired(db, k);
 }
 
-static void model_put(struct value *v, const char *bytes, size_t size, enum value_encoding encoding, int64_t expire_at)
+static void model_put(struct held *v, const char *bytes, size_t size, enum value_encoding encoding, int64_t expire_at)
 {
     char *copy = malloc(size + 1);
     memcpy(copy, bytes, size);
@@ -145,7 +145,7 @@ static enum value_encoding smallest(const char *bytes, size_t size)
 
 static void compare_key(int db, int k)
 {
-    const struct value *v = &model[db][k];
+    const struct held *v = &model[db][k];
     struct entry *e = keyspace_peek(ks, db, keys[k]);
     assert_int_equal(e != NULL, is_live(v));
     if (!e)
@@ -158,7 +158,7 @@ static void compare_key(int db, int k)
     assert_int_equal(entry_expire_at(e), v->expire_at);
     assert_int_equal(entry_encoding(e), v->encoding);
     assert_true(slice_equal(entry_key(e), keys[k]));
-    assert_true(entry_memory(e) >= keys[k].len + (v->encoding == ENCODING_INT ? 8 : v->size));
+    assert_true(entry_memory(e, 0) >= keys[k].len + (v->encoding == ENCODING_INT ? 8 : v->size));
 }
 
 static void compare_all(void)
@@ -167,7 +167,7 @@ static void compare_all(void)
     for (int db = 0; db < DATABASES; db++) {
         size_t size = 0, expiring = 0;
         for (int k = 0; k < KEYS; k++) {
-            const struct value *v = &model[db][k];
+            const struct held *v = &model[db][k];
             compare_key(db, k);
             size += v->is_present;
             bool expires = v->is_present && v->expire_at != EXPIRE_NONE;
@@ -222,7 +222,7 @@ static void scan_step(void)
     if (scan_cursor)
         return;
     for (int k = 0; k < KEYS; k++) {
-        const struct value *v = &model[scan_db][k];
+        const struct held *v = &model[scan_db][k];
         if (v->is_through && is_live(v))
             assert_true(v->is_seen);
     }
@@ -276,7 +276,7 @@ static void do_set_int(int db, int k)
 
 static void do_edit(int db, int k)
 {
-    const struct value *v = &model[db][k];
+    const struct held *v = &model[db][k];
     size_t old_size = is_live(v) ? v->size : 0;
     size_t size = below(3) ? old_size + below(100) : PICK(value_lengths);
     char *edited = keyspace_edit_string(ks, db, keys[k], size);
@@ -329,7 +329,7 @@ static void do_rename_or_copy(int db, int k)
     if (!was_there || (db == to_db && k == to))
         return;
     model_touch(to_db, to);
-    struct value from = model[db][k];
+    struct held from = model[db][k];
     bool is_seen = model[to_db][to].is_seen;
     model_remove(&model[to_db][to]); /* it may be another key to a scan */
     model_put(&model[to_db][to], from.bytes, from.size, from.encoding, from.expire_at);
@@ -345,7 +345,7 @@ static void do_swap(void)
     keyspace_swap(ks, a, b);
     keyspace_swap(twin, a, b);
     for (int k = 0; k < KEYS; k++) {
-        struct value v = model[a][k];
+        struct held v = model[a][k];
         model[a][k] = model[b][k];
         model[b][k] = v;
     }
@@ -370,10 +370,10 @@ static void do_flush(void)
 /* The due key that comes first by (expiry, database, key bytes). */
 static bool model_first_due(int *first_db, int *first)
 {
-    const struct value *best = NULL;
+    const struct held *best = NULL;
     for (int db = 0; db < DATABASES; db++)
         for (int k = 0; k < KEYS; k++) {
-            const struct value *v = &model[db][k];
+            const struct held *v = &model[db][k];
             if (!v->is_present || is_live(v))
                 continue;
             if (best && (best->expire_at < v->expire_at ||

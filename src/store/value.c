@@ -1,0 +1,34 @@
+#include "store/value.h"
+
+/* Indexed by enum value_type. */
+static const struct object_type *const object_types[] = {
+    [VALUE_STRING] = NULL,
+    [VALUE_LIST] = NULL,
+    [VALUE_SET] = NULL,
+    [VALUE_ZSET] = NULL,
+    [VALUE_HASH] = NULL,
+    [VALUE_STREAM] = NULL,
+};
+
+const struct object_type *object_type_of(enum value_type type)
+{
+    return object_types[type];
+}
+
+bool value_encoding_fits(enum value_type type, enum value_encoding encoding)
+{
+    switch (encoding) {
+    case ENCODING_INT:
+    case ENCODING_EMBSTR:
+    case ENCODING_RAW: return type == VALUE_STRING;
+    case ENCODING_LISTPACK: return type == VALUE_HASH || type == VALUE_ZSET;
+    case ENCODING_HASHTABLE: return type == VALUE_HASH || type == VALUE_SET;
+    case ENCODING_INTSET:
+    case ENCODING_SMALL_SET: return type == VALUE_SET;
+    case ENCODING_SKIPLIST: return type == VALUE_ZSET;
+    case ENCODING_SMALL_LIST:
+    case ENCODING_QUICKLIST: return type == VALUE_LIST;
+    case ENCODING_STREAM: return type == VALUE_STREAM;
+    }
+    return false;
+}
