@@ -32,6 +32,7 @@
 
 enum {
     LISTPACK_HEADER_BYTES = 6,
+    LISTPACK_EMPTY_BYTES = LISTPACK_HEADER_BYTES + 1,
     LISTPACK_BYTES_MAX = 1 << 30,
     LISTPACK_COUNT_UNKNOWN = 65535,
 };
@@ -45,14 +46,15 @@ struct listpack_element {
 
 char *listpack_create(void);
 char *listpack_copy(const char *lp);
-/* The block made to measure (growth leaves room at its end). */
+/* The block made to measure (removals may leave room at its end). */
 char *listpack_shrink(char *lp);
 size_t listpack_bytes(const char *lp);
 /* O(1) below 65535 elements. */
 size_t listpack_count(const char *lp);
-/* True if an element of that many bytes may be added without passing LISTPACK_BYTES_MAX. */
+/* True if elements of that many bytes (listpack_element_bytes) may be added
+ * without passing LISTPACK_BYTES_MAX.  Asked before adding; adding only CHECKs. */
 bool listpack_has_room(const char *lp, size_t bytes);
-/* Bytes an element takes. */
+/* Bytes an element takes in a listpack. */
 size_t listpack_element_bytes(struct slice bytes);
 
 /* --- reading; NULL beyond the ends ----------------------------------------- */
@@ -82,8 +84,33 @@ char *listpack_prepend(char *lp, struct slice bytes);
 char *listpack_insert(char *lp, const char **at, struct slice bytes);
 char *listpack_replace(char *lp, const char **at, struct slice bytes);
 char *listpack_replace_int(char *lp, const char **at, int64_t value);
-/* Removes count elements from *at on; *at becomes the one behind them, or NULL. */
+/* Removes count elements from *at on; *at becomes the one behind them, or NULL.
+ * Fewer are there: those.  The block is made smaller once less than half of it is used. */
 char *listpack_remove(char *lp, const char **at, size_t count);
+
+/* --- in place ------------------------------------------------------------------ *
+ * For a listpack that lies inside a larger block of its owner's, with room in
+ * front of it or behind it: the owner knows where it begins and how much room
+ * there is; nothing is allocated and nothing but the header moves, O(1). */
+
+/* An element about to be added: what it will look like. */
+struct listpack_form {
+    size_t bytes; /* what it takes, all told */
+    struct slice text; /* behind the head; borrowed */
+    unsigned char head[9];
+    uint8_t head_bytes;
+};
+struct listpack_form listpack_form_of(struct slice bytes);
+struct listpack_form listpack_form_of_int(int64_t value);
+/* form->bytes before lp become the first element's, or those behind it the
+ * last one's.  Return where the listpack begins now. */
+char *listpack_push_front(char *lp, const struct listpack_form *form);
+char *listpack_push_back(char *lp, const struct listpack_form *form);
+/* The listpack must not be empty. */
+char *listpack_pop_front(char *lp);
+char *listpack_pop_back(char *lp);
+/* Writes an empty listpack, LISTPACK_EMPTY_BYTES. */
+void listpack_init(char *lp);
 
 /* --- strangers' bytes -------------------------------------------------------- */
 
