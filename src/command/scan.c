@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "command/families.h"
+#include "command/scan.h"
 #include "command/type_names.h"
 
 /* Redis gives the empty name to no pattern but the empty one, and to "*"
@@ -43,14 +44,7 @@ static void keys_command(struct call *c)
     reply_end_array(c->reply, begin, l.count);
 }
 
-/* --- SCAN ------------------------------------------------------------------ */
-
-struct scan {
-    struct slice pattern, type; /* ptr NULL: any */
-    int64_t count;
-    struct entry **found; /* the keys that match: the cursor is written before them */
-    size_t found_count, found_capacity;
-};
+/* --- SCAN and its kin -------------------------------------------------------- */
 
 /* As strtoul reads a C string: a sign is allowed, a zero byte is the end, and
  * nothing at all means 0. */
@@ -71,6 +65,14 @@ static bool parse_cursor(struct slice text, uint64_t *cursor)
     return true;
 }
 
+bool scan_cursor(struct call *c, int index, uint64_t *cursor)
+{
+    if (parse_cursor(c->argv[index], cursor))
+        return true;
+    reply_error(c->reply, "ERR invalid cursor");
+    return false;
+}
+
 static bool read_scan_count(struct call *c, int index, int64_t *count)
 {
     if (!call_int64(c, index, count))
@@ -81,17 +83,18 @@ static bool read_scan_count(struct call *c, int index, int64_t *count)
     return false;
 }
 
-static bool parse_scan(struct call *c, struct scan *s)
+bool scan_parse(struct call *c, int first, bool may_have_type, struct scan_options *o)
 {
-    for (int i = 2; i < c->argc; i += 2) {
+    *o = (struct scan_options){.count = 10};
+    for (int i = first; i < c->argc; i += 2) {
         bool has_value = i + 1 < c->argc;
         if (has_value && call_option(c, i, "count")) {
-            if (!read_scan_count(c, i + 1, &s->count))
+            if (!read_scan_count(c, i + 1, &o->count))
                 return false;
         } else if (has_value && call_option(c, i, "match")) {
-            s->pattern = c->argv[i + 1];
-        } else if (has_value && call_option(c, i, "type")) {
-            s->type = c->argv[i + 1];
+            o->pattern = c->argv[i + 1];
+        } else if (has_value && may_have_type && call_option(c, i, "type")) {
+            o->type = c->argv[i + 1];
         } else {
             reply_error(c->reply, ERROR_SYNTAX);
             return false;
@@ -100,11 +103,44 @@ static bool parse_scan(struct call *c, struct scan *s)
     return true;
 }
 
+bool scan_lets_through(const struct scan_options *o, struct slice name)
+{
+    return !o->pattern.ptr || key_matches(o->pattern, name);
+}
+
+void scan_reply_cursor(struct call *c, uint64_t cursor)
+{
+    char text[24];
+    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)cursor);
+    reply_bulk(c->reply, slice_make(text, (size_t)length));
+}
+
+bool scan_open(struct call *c, enum value_type type, struct entry **e, uint64_t *cursor, struct scan_options *o)
+{
+    *e = NULL;
+    if (!scan_cursor(c, 2, cursor) || !call_find_type(c, 1, type, e))
+        return false;
+    if (!*e) {
+        reply_array(c->reply, 2);
+        scan_reply_cursor(c, 0);
+        reply_array(c->reply, 0);
+        return false;
+    }
+    return scan_parse(c, 3, false, o);
+}
+
+/* --- SCAN -------------------------------------------------------------------- */
+
+struct scan {
+    struct scan_options options;
+    struct entry **found; /* the keys that match: the cursor is written before them */
+    size_t found_count, found_capacity;
+};
+
 static bool scan_matches(const struct scan *s, const struct entry *e)
 {
-    if (s->pattern.ptr && !key_matches(s->pattern, entry_key(e)))
-        return false;
-    return !s->type.ptr || slice_is(s->type, value_type_name(entry_type(e)));
+    return scan_lets_through(&s->options, entry_key(e)) &&
+           (!s->options.type.ptr || slice_is(s->options.type, value_type_name(entry_type(e))));
 }
 
 static void scan_visit(void *context, struct entry *e)
@@ -119,26 +155,15 @@ static void scan_visit(void *context, struct entry *e)
     s->found[s->found_count++] = e;
 }
 
-static void reply_cursor(struct call *c, uint64_t cursor)
-{
-    char text[24];
-    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)cursor);
-    reply_bulk(c->reply, slice_make(text, (size_t)length));
-}
-
 static void scan_command(struct call *c)
 {
-    struct scan s = {.count = 10};
+    struct scan s = {0};
     uint64_t cursor;
-    if (!parse_cursor(c->argv[1], &cursor)) {
-        reply_error(c->reply, "ERR invalid cursor");
+    if (!scan_cursor(c, 1, &cursor) || !scan_parse(c, 2, true, &s.options))
         return;
-    }
-    if (!parse_scan(c, &s))
-        return;
-    cursor = keyspace_scan(c->ks, c->db, cursor, (size_t)s.count, scan_visit, &s);
+    cursor = keyspace_scan(c->ks, c->db, cursor, (size_t)s.options.count, scan_visit, &s);
     reply_array(c->reply, 2);
-    reply_cursor(c, cursor);
+    scan_reply_cursor(c, cursor);
     reply_array(c->reply, s.found_count);
     for (size_t i = 0; i < s.found_count; i++)
         reply_bulk(c->reply, entry_key(s.found[i]));

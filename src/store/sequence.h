@@ -1,0 +1,51 @@
+/* sequence: pointers side by side, each known by its place, from 0.
+ *
+ * Grows and shrinks at its end without moving what is there: a tree of blocks
+ * of 512 pointers (4 KiB), as deep as the size needs, filled from the left.
+ * The leftmost block alone is smaller while it is the only one.
+ *
+ *   up to 512 places          one block, doubled as it fills
+ *   up to 512^2, 512^3, ...   a block of pointers to blocks, and so on
+ *
+ * Costs: a look, a step per level (two up to 262 144 places, three up to 134
+ * million); one block allocated or freed at a time.
+ *
+ * I1: with size 0 there is no block; otherwise depth is the least for which
+ *     512^depth is at least size, and a block is there exactly if a place below
+ *     size is in it (one empty block at the end may be kept). */
+#ifndef STORE_SEQUENCE_H
+#define STORE_SEQUENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sequence {
+    void **root;
+    size_t size;
+    unsigned depth; /* 0: no block */
+};
+
+/* Allocates nothing. */
+static inline void sequence_init(struct sequence *s)
+{
+    *s = (struct sequence){0};
+}
+static inline size_t sequence_size(const struct sequence *s)
+{
+    return s->size;
+}
+/* place below the size. */
+void *sequence_at(const struct sequence *s, size_t place);
+void sequence_put(struct sequence *s, size_t place, void *item);
+void sequence_append(struct sequence *s, void *item);
+/* Takes the last one away. */
+void *sequence_pop(struct sequence *s);
+/* Frees blocks from the end, at most *budget of them, lowering it, and forgets
+ * what they held; true when all are gone. */
+bool sequence_free_some(struct sequence *s, size_t *budget);
+size_t sequence_block_count(const struct sequence *s);
+size_t sequence_bytes(const struct sequence *s);
+/* Aborts unless I1 holds. */
+void sequence_check(const struct sequence *s);
+
+#endif
