@@ -5,7 +5,7 @@ static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
     [VALUE_LIST] = NULL,
     [VALUE_SET] = NULL,
-    [VALUE_ZSET] = NULL,
+    [VALUE_ZSET] = &zset_object_type,
     [VALUE_HASH] = NULL,
     [VALUE_STREAM] = NULL,
 };
