@@ -5,7 +5,7 @@ static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
     [VALUE_LIST] = NULL,
     [VALUE_SET] = &set_object_type,
-    [VALUE_ZSET] = NULL,
+    [VALUE_ZSET] = &zset_object_type,
     [VALUE_HASH] = &hash_object_type,
     [VALUE_STREAM] = NULL,
 };
