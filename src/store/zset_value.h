@@ -111,6 +111,11 @@ void zset_iterate(struct zset_iterator *i, const struct value *v, size_t rank, b
 /* False at the end.  The member lives until the next call or change. */
 bool zset_next(struct zset_iterator *i, struct zset_pair *pair);
 
+/* A score of this value's as ZSCAN shows it: as the compact form writes it, but
+ * in the large form without regard to whole numbers. */
+enum { ZSET_SCORE_TEXT_MAX = 32 };
+struct slice zset_score_text(const struct value *v, double score, char text[static ZSET_SCORE_TEXT_MAX]);
+
 /* ZSCAN: visits about count members from cursor on, all of them in the compact
  * form, and returns the next cursor, 0 at the end (dict.h). */
 typedef void zset_visit_fn(void *context, struct zset_pair pair);
