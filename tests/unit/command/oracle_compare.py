@@ -167,7 +167,8 @@ class Pair:
         ours = self.shell.call(db, protocol, arguments)
         name = str(arguments[0]).upper()
         is_same = theirs == ours
-        if name in CLOCK_COMMANDS and theirs[1:] == ours[1:]:
+        tells_time = name in CLOCK_COMMANDS or [str(word).upper() for word in arguments[:2]] == ["OBJECT", "IDLETIME"]
+        if tells_time and not is_same and theirs[1:] == ours[1:]:
             is_same = near(theirs[0], ours[0])
         if name in RULES:
             is_same = theirs[1:] == ours[1:] and RULES[name](arguments, theirs[0], ours[0])
