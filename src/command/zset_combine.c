@@ -342,7 +342,10 @@ static bool read_source_count(struct call *c, int at, struct combination *m)
 static void store_result(struct call *c, const struct combination *m, const struct result *r)
 {
     static const char *const events[] = {"zunionstore", "zinterstore", "zdiffstore"};
-    struct value v = zset_create();
+    size_t longest = 0;
+    for (size_t i = 0; i < r->count; i++)
+        longest = r->items[i]->length > longest ? r->items[i]->length : longest;
+    struct value v = zset_create_for(r->env, r->count, longest);
     for (size_t i = 0; i < r->count; i++) {
         bool is_above = zset_append(&v, r->env, item_member(r->items[i]), r->items[i]->score);
         CHECK(is_above);

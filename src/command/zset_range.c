@@ -250,11 +250,13 @@ static void reply_range(struct call *c, const struct value *v, const struct quer
 /* A sorted set of its own, whichever the direction. */
 static struct value cut_range(struct call *c, const struct value *v, const struct query *q)
 {
-    struct value cut = zset_create();
     size_t first, count;
     struct zset_iterator i;
     struct zset_pair pair;
     find_answer(v, q, &first, &count);
+    /* Where Redis knows the number beforehand. */
+    bool is_rank = q->range.kind == RANGE_AUTO || q->range.kind == RANGE_RANK;
+    struct value cut = is_rank ? zset_create_for(keyspace_env(c->ks), count, 0) : zset_create();
     if (count == 0)
         return cut;
     zset_iterate(&i, v, q->direction == REVERSE ? first + 1 - count : first, false);

@@ -247,6 +247,23 @@ struct value zset_create(void)
     return (struct value){listpack_create(), ENCODING_LISTPACK};
 }
 
+static int64_t entries_max(const struct value_env *env)
+{
+    return setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_ENTRIES);
+}
+
+static int64_t value_max(const struct value_env *env)
+{
+    return setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_VALUE);
+}
+
+struct value zset_create_for(const struct value_env *env, size_t count, size_t longest)
+{
+    if (count > (uint64_t)entries_max(env) || longest > (uint64_t)value_max(env))
+        return (struct value){zset_large_create(env), ENCODING_SKIPLIST};
+    return zset_create();
+}
+
 size_t zset_size(const struct value *v)
 {
     return is_compact(v) ? compact_size(v->at) : tree_size(&zset_of(v)->order);
@@ -275,9 +292,7 @@ struct zset_found zset_find(const struct value *v, struct slice member)
 /* True if one more member of this size keeps the value compact. */
 static bool may_stay_compact(const struct value *v, const struct value_env *env, struct slice member)
 {
-    int64_t entries_max = setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_ENTRIES);
-    int64_t value_max = setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_VALUE);
-    return compact_size(v->at) < (uint64_t)entries_max && member.len <= (uint64_t)value_max &&
+    return compact_size(v->at) < (uint64_t)entries_max(env) && member.len <= (uint64_t)value_max(env) &&
            zset_compact_has_room(v->at, member);
 }
 

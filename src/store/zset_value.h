@@ -41,6 +41,9 @@ struct zset_pair {
 
 /* Empty and compact. */
 struct value zset_create(void);
+/* Empty, in the form that so many members will have, the longest of which has so
+ * many bytes. */
+struct value zset_create_for(const struct value_env *env, size_t count, size_t longest);
 /* All at once, for values that are in no entry. */
 void zset_free(struct value v);
 /* O(1) below 32768 members in the compact form. */
