@@ -480,6 +480,11 @@ struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[st
     return save;
 }
 
+void replica_want_save(struct replica *r)
+{
+    r->wants_save = true;
+}
+
 /* A save that ended may be what a rejoin or a transfer waits for. */
 static void watch_saves(struct replica *r)
 {

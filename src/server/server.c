@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "server/session.h"
 
 enum {
@@ -104,6 +105,7 @@ static void on_cron(void *context)
     if (server->paused_until_ms && now_ms >= server->paused_until_ms)
         server_unpause(server);
     replica_cron(server->replica);
+    caretaker_look(&server->caretaker);
     timer_set(&server->cron_timer, loop_now_us(server->loop) + 1000 * 1000 / server->config->hz);
 }
 
@@ -116,6 +118,7 @@ static void leave_when_drained(struct server *server)
 static void on_pass_end(void *context)
 {
     struct server *server = context;
+    caretaker_act(&server->caretaker);
     replica_pass_end(server->replica);
     resume_throttled(server);
     if (server->is_shutting_down)
@@ -125,6 +128,9 @@ static void on_pass_end(void *context)
 
 void server_start(struct server *server)
 {
+    random_from_system(&server->life, sizeof server->life);
+    server->life |= 1; /* never 0 */
+    caretaker_init(&server->caretaker, server);
     loop_set_pass_end(server->loop, on_pass_end, server);
     timer_init(&server->cron_timer, server->loop, on_cron, server);
     timer_set(&server->cron_timer, loop_now_us(server->loop));
@@ -172,6 +178,7 @@ void server_stop(struct server *server)
     LIST_FOR_EACH(&server->zombies, struct session, link, s) {
         session_abandon(s);
     }
+    caretaker_deinit(&server->caretaker);
 }
 
 void server_apply_config(struct server *server)

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "server/multi.h"
 #include "server/server.h"
 
 static const struct stream_handler session_stream_handler;
@@ -60,6 +61,7 @@ static void free_if_done(struct session *s)
 static void leave(struct session *s)
 {
     timer_cancel(&s->block_timer);
+    multi_end(s);
     if (list_is_linked(&s->paused_link))
         list_remove(&s->paused_link);
     if (list_is_linked(&s->throttled_link))
@@ -224,7 +226,7 @@ size_t session_output_bytes(const struct session *s)
 
 size_t session_memory(const struct session *s)
 {
-    return sizeof *s + resp_parser_memory(&s->parser) + (s->stream ? stream_memory(s->stream) : 0);
+    return sizeof *s + multi_memory(s) + resp_parser_memory(&s->parser) + (s->stream ? stream_memory(s->stream) : 0);
 }
 
 /* --- around a command ----------------------------------------------------- */
@@ -233,18 +235,30 @@ struct reply *session_command_begin(struct session *s, const struct command *row
 {
     struct reply *reply = session_reply_begin(s);
     s->reply_start = reply->out ? buf_size(reply->out) : 0;
-    s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
+    s->began_us = 0;
+    if (!(row->flags & COMMAND_INTERNAL))
+        s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
     return reply;
 }
 
 void session_command_end(struct session *s, const struct command *row)
 {
     struct stats *stats = &s->server->stats;
+    if (row->flags & COMMAND_INTERNAL)
+        return; /* it stands for commands that were counted */
     if (s->began_us)
         stats_count_usec(stats_of(stats, row), (uint64_t)(loop_clock_us() - s->began_us));
     stats_count_run(stats, row, s->reply.is_error);
     if (s->reply.is_error && s->reply.out)
         session_count_error(s, s->reply_start);
+}
+
+void session_on_nested(void *session, const struct command *row, bool is_over)
+{
+    if (is_over)
+        session_command_end(session, row);
+    else
+        session_command_begin(session, row);
 }
 
 /* --- blocking ------------------------------------------------------------- */
@@ -273,8 +287,16 @@ static struct session *session_of(struct proposer_client *client)
     return LIST_ENTRY(client, struct session, order);
 }
 
+static struct caretaker *caretaker_of(struct proposer_client *client)
+{
+    return LIST_ENTRY(client, struct caretaker, order);
+}
+
 static struct reply *on_replica_begin(struct proposer_client *client, const struct command *row)
 {
+    static struct reply nowhere = {.out = NULL, .protocol = 2};
+    if (row->flags & COMMAND_SILENT)
+        return &nowhere;
     return session_command_begin(session_of(client), row);
 }
 
@@ -295,6 +317,10 @@ static void settle(struct session *s)
 
 static void on_replica_end(struct proposer_client *client, const struct command *row, uint64_t position)
 {
+    if (row->flags & COMMAND_SILENT) {
+        caretaker_done(caretaker_of(client));
+        return;
+    }
     struct session *s = session_of(client);
     if (row->route == ROUTE_WRITE)
         s->last_write_position = position;
@@ -304,8 +330,12 @@ static void on_replica_end(struct proposer_client *client, const struct command 
 
 static void on_replica_fail(struct proposer_client *client, const struct command *row, enum proposer_failure failure)
 {
-    (void)row;
+    if (row->flags & COMMAND_SILENT) {
+        caretaker_failed(caretaker_of(client));
+        return;
+    }
     struct session *s = session_of(client);
+    s->server->caretaker.must_audit |= (row->flags & COMMAND_INTERNAL) != 0;
     struct reply *reply = session_reply_begin(s);
     if (failure == PROPOSER_IN_DOUBT) {
         reply_error(reply, "INDOUBT the write was proposed, and no quorum answered in time: it may or may not take effect");
@@ -325,7 +355,15 @@ void session_count_error(struct session *s, size_t reply_start)
         stats_count_error(&s->server->stats, slice_make(text + 1, len - 1));
 }
 
+static void *session_behind(struct proposer_client *client)
+{
+    struct session *s = session_of(client);
+    return s->stream ? s : NULL;
+}
+
 const struct replica_clients session_replica_clients = {
+    .host = session_behind,
+    .on_nested = session_on_nested,
     .begin = on_replica_begin,
     .end = on_replica_end,
     .fail = on_replica_fail,

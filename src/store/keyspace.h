@@ -124,6 +124,9 @@ struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
 /* For commands that will write: like find, but an expired key is removed
  * first, with its "expired" event.  Does not count hits or misses. */
 struct entry *keyspace_find_for_write(struct keyspace *ks, int db, struct slice key);
+/* Whether a key is stored at all, and if so whether its time has come. */
+enum keyspace_presence { KEY_ABSENT, KEY_EXPIRED, KEY_PRESENT };
+enum keyspace_presence keyspace_presence(const struct keyspace *ks, int db, struct slice key);
 
 enum value_type entry_type(const struct entry *e);
 enum value_encoding entry_encoding(const struct entry *e);
@@ -206,9 +209,17 @@ struct keyspace_listener {
      * happens. */
     void (*on_swap)(void *context, int a, int b);
 };
-/* Borrowed until another is set; NULL: nobody listens. */
+/* At most KEYSPACE_LISTENERS_MAX at a time, each borrowed until it is taken
+ * back.  A listener may come and go inside a callback of its own. */
+enum { KEYSPACE_LISTENERS_MAX = 4 };
 void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener);
+void keyspace_unlisten(struct keyspace *ks, const struct keyspace_listener *listener);
 void keyspace_touch(struct keyspace *ks, int db, struct slice key);
+
+/* --- watched keys (watch.h) ------------------------------------------------- */
+
+struct watches;
+struct watches *keyspace_watches(struct keyspace *ks);
 
 /* --- events -------------------------------------------------------------- */
 
