@@ -278,11 +278,14 @@ static enum outcome abort_exec(struct session *s, const struct command *row, con
     return outcome;
 }
 
+/* m is NULL outside of MULTI. */
 static const char *flaw_of(const struct call *c, const struct multi *m)
 {
     int conditions = c->argc - 1;
     if (conditions && !transaction_is_condition(c->argv[1]))
         return "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    if (!m)
+        return "ERR EXEC without MULTI";
     if (!transaction_conditions_are_sound(conditions, c->argv + 1))
         return "EXECABORT Transaction discarded because of: invalid condition syntax";
     if (m->is_flawed)
@@ -296,15 +299,9 @@ static void exec_command(struct call *c)
 {
     struct session *s = call_session(c);
     struct multi *m = s->multi;
-    if (!m) {
-        bool is_odd = c->argc > 1 && !transaction_is_condition(c->argv[1]);
-        s->outcome = dispatch_error(s, c->command, is_odd ? "ERR wrong number of arguments for 'exec' command"
-                                                          : "ERR EXEC without MULTI");
-        return;
-    }
     const char *flaw = flaw_of(c, m);
     if (flaw) {
-        s->outcome = abort_exec(s, c->command, flaw);
+        s->outcome = (int)(m ? abort_exec(s, c->command, flaw) : dispatch_error(s, c->command, flaw));
         return;
     }
     enum command_route route = multi_route(s, c->argc);

@@ -650,7 +650,6 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     if (!slot) {
         struct entry *e = entry_create_zero(key, size, false, new_access(ks));
         link_entry(ks, db, hash, e, EXPIRE_NONE);
-        keyspace_touch(ks, db, key);
         return entry_edit_bytes(e);
     }
     struct entry *e = *slot;
@@ -664,7 +663,6 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     e = entry_edit(e, size);
     relink_entry(ks, db, slot, e, before);
     note_access(ks, e);
-    keyspace_touch(ks, db, entry_key_slice(e));
     return entry_edit_bytes(e);
 }
 

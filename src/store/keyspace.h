@@ -169,7 +169,7 @@ void keyspace_edit_int(struct keyspace *ks, struct entry *e, int64_t value);
 /* Makes the string value of key exactly size bytes, plain (ENCODING_RAW), the
  * old bytes kept, new ones zero, and returns them for writing; creates the key
  * if absent.  Growth is amortised.  The key must not hold another type.  The
- * bytes live until the next call. */
+ * bytes live until the next call.  Whoever changes them touches the key. */
 char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t size);
 /* Gives key a value of a type other than string, replacing what is there.
  * Takes v.  expire_at as keyspace_set. */
@@ -198,8 +198,9 @@ void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
 
 /* --- being told ------------------------------------------------------------ *
  * WATCH and blocked clients need to know of changes whatever command made
- * them.  Every function above that changes a key tells of it; whoever changes
- * a value in place calls keyspace_touch.  A call costs a test of a pointer
+ * them.  Every function above that changes a key tells of it, but for those that
+ * hand out a value to be changed in place: whoever does so calls
+ * keyspace_touch.  A call costs a test of a pointer
  * while nobody listens. */
 struct keyspace_listener {
     void *context;
