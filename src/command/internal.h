@@ -17,6 +17,7 @@ enum internal_command {
     INTERNAL_WATCH,          /* watcher key... */
     INTERNAL_FORGET,         /* watcher... */
     INTERNAL_FORGET_OTHERS,  /* member life upto: watchers of a member that are no more */
+    INTERNAL_GIVEBACK,       /* mark command...: undoes a pop, once */
     INTERNAL_OK,             /* answers OK in its turn: what needs no order but must not overtake */
     INTERNAL_QUEUED,         /* the same, QUEUED */
     INTERNAL_COUNT,

@@ -443,6 +443,11 @@ void replica_submit(struct replica *r, struct proposer_client *client, const str
     proposer_add(&r->proposer, client, row, is_write, !is_write && needs_clock(r, row), db, argc, argv, replica_now(r));
 }
 
+bool replica_withdraw(struct replica *r, struct proposer_client *client)
+{
+    return proposer_withdraw(&r->proposer, client);
+}
+
 bool replica_is_full(const struct replica *r)
 {
     return r->proposer.queued_bytes > QUEUED_BYTES_MAX;

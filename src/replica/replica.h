@@ -127,6 +127,9 @@ void replica_begin(struct replica *r);
  * client. */
 void replica_submit(struct replica *r, struct proposer_client *client, const struct command *row, int db, int argc,
                     const struct slice *argv);
+/* Takes back the newest command of a client, which will not be answered then.
+ * False if it may be on its way. */
+bool replica_withdraw(struct replica *r, struct proposer_client *client);
 /* Whether replica_submit would go beyond the bound of queued bytes; the caller
  * then stops reading from clients until replica_is_full is false again. */
 bool replica_is_full(const struct replica *r);

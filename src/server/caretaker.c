@@ -16,10 +16,50 @@ enum {
 void caretaker_init(struct caretaker *k, struct server *server)
 {
     *k = (struct caretaker){.server = server};
+    list_init(&k->givebacks);
+}
+
+struct giveback {
+    struct list_link link;
+    uint64_t mark;
+    int db, argc;
+    struct slice argv[]; /* room for name and mark in front; then the bytes */
+};
+enum { GIVEBACK_FRONT = 2 };
+
+void caretaker_give_back(struct caretaker *k, int db, int argc, const struct slice *argv)
+{
+    size_t size = sizeof(struct giveback) + (size_t)(GIVEBACK_FRONT + argc) * sizeof *argv;
+    for (int i = 0; i < argc; i++)
+        size += argv[i].len;
+    struct giveback *giveback = mem_alloc(size);
+    char *at = (char *)(giveback->argv + GIVEBACK_FRONT + argc);
+    list_link_init(&giveback->link);
+    giveback->mark = ++k->newest_mark;
+    giveback->db = db;
+    giveback->argc = GIVEBACK_FRONT + argc;
+    for (int i = 0; i < argc; i++) {
+        if (argv[i].len)
+            memcpy(at, argv[i].ptr, argv[i].len);
+        giveback->argv[GIVEBACK_FRONT + i] = slice_make(at, argv[i].len);
+        at += argv[i].len;
+    }
+    list_append(&k->givebacks, &giveback->link);
+    loop_again(k->server->loop);
+}
+
+static struct giveback *first_giveback(const struct caretaker *k)
+{
+    struct list_link *first = list_first(&k->givebacks);
+    return first ? LIST_ENTRY(first, struct giveback, link) : NULL;
 }
 
 void caretaker_deinit(struct caretaker *k)
 {
+    LIST_FOR_EACH(&k->givebacks, struct giveback, link, giveback) {
+        list_remove(&giveback->link);
+        mem_free(giveback);
+    }
     buf_deinit(&k->forgets);
 }
 
@@ -32,11 +72,11 @@ void caretaker_forget(struct caretaker *k, const struct watcher_id *id)
 
 /* --- proposing ----------------------------------------------------------------- */
 
-static void propose(struct caretaker *k, enum internal_command which, int argc, struct slice *argv)
+static void propose(struct caretaker *k, enum internal_command which, int db, int argc, struct slice *argv)
 {
     k->under_way = command_internal(which);
     argv[0] = slice_from(k->under_way->name);
-    replica_submit(k->server->replica, &k->order, k->under_way, 0, argc, argv);
+    replica_submit(k->server->replica, &k->order, k->under_way, db, argc, argv);
 }
 
 static void propose_forgets(struct caretaker *k)
@@ -48,7 +88,7 @@ static void propose_forgets(struct caretaker *k)
         argv[argc++] = slice_make(buf_head(&k->forgets) + k->forgets_under_way, WATCHER_ID_BYTES);
         k->forgets_under_way += WATCHER_ID_BYTES;
     }
-    propose(k, INTERNAL_FORGET, argc, argv);
+    propose(k, INTERNAL_FORGET, 0, argc, argv);
 }
 
 static void propose_sweep(struct caretaker *k)
@@ -56,15 +96,27 @@ static void propose_sweep(struct caretaker *k)
     char id[WATCHER_ID_BYTES];
     watcher_id_put(&k->sweep, id);
     struct slice argv[] = {{0}, slice_make(id, sizeof id)};
-    propose(k, INTERNAL_FORGET_OTHERS, 2, argv);
+    propose(k, INTERNAL_FORGET_OTHERS, 0, 2, argv);
+}
+
+static void propose_giveback(struct caretaker *k, struct giveback *giveback)
+{
+    char mark[WATCHER_ID_BYTES];
+    struct watcher_id id = {(uint16_t)k->server->config->cluster_self, k->server->life, giveback->mark};
+    watcher_id_put(&id, mark);
+    giveback->argv[1] = slice_make(mark, sizeof mark);
+    propose(k, INTERNAL_GIVEBACK, giveback->db, giveback->argc, giveback->argv);
 }
 
 void caretaker_act(struct caretaker *k)
 {
-    bool is_due = k->sweep.life || buf_size(&k->forgets) > 0;
+    struct giveback *giveback = first_giveback(k);
+    bool is_due = giveback || k->sweep.life || buf_size(&k->forgets) > 0;
     if (k->under_way || !is_due || replica_is_lone(k->server->replica) || replica_refusal(k->server->replica))
         return;
-    if (k->sweep.life)
+    if (giveback)
+        propose_giveback(k, giveback);
+    else if (k->sweep.life)
         propose_sweep(k);
     else
         propose_forgets(k);
@@ -72,10 +124,15 @@ void caretaker_act(struct caretaker *k)
 
 void caretaker_done(struct caretaker *k)
 {
-    if (k->under_way == command_internal(INTERNAL_FORGET))
+    if (k->under_way == command_internal(INTERNAL_GIVEBACK)) {
+        struct giveback *giveback = first_giveback(k);
+        list_remove(&giveback->link);
+        mem_free(giveback);
+    } else if (k->under_way == command_internal(INTERNAL_FORGET)) {
         buf_consume(&k->forgets, k->forgets_under_way);
-    else
+    } else {
         k->sweep.life = 0;
+    }
     k->under_way = NULL;
 }
 

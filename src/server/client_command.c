@@ -429,7 +429,9 @@ static void unblock_command(struct call *c)
         return;
     struct session *s = find_session(call_session(c)->server, (uint64_t)id);
     bool is_blocked = s && s->is_blocked;
-    if (is_blocked && is_error) {
+    if (is_blocked && s->waiter) {
+        blocking_end(s, is_error ? ENDING_ERROR : ENDING_TIMEOUT);
+    } else if (is_blocked && is_error) {
         session_unblock(s);
         reply_error(session_reply_begin(s), "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         session_reply_end(s);

@@ -264,12 +264,20 @@ static enum outcome run_here(struct session *s, struct call *call, const uint64_
         call->seed = random_mix(call->position);
     }
     call->now_ms = keyspace_now(call->ks);
+    struct call_wait wait = {.is_wanted = false};
+    if (row->flags & COMMAND_BLOCKING)
+        call->wait = &wait;
     if (hash)
         command_run_hinted(call, *hash);
     else
         command_run(call);
     session_command_end(s, row);
-    session_reply_end(s);
+    if (wait.is_wanted)
+        blocking_begin(s, call, &wait);
+    else
+        session_reply_end(s);
+    if (waiting_has_ready(&s->server->waiting))
+        blocking_serve(s->server);
     return HANDLED;
 }
 
@@ -290,6 +298,10 @@ static enum outcome hand_over(struct session *s, const struct command *row, int 
     }
     s->pending++;
     replica_submit(replica, &s->order, row, s->db, argc, argv);
+    if (row->flags & COMMAND_BLOCKING) {
+        blocking_try(s, row, argc, argv);
+        s->is_stalled = true; /* what follows comes after its answer */
+    }
     return HANDLED;
 }
 

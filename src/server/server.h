@@ -15,6 +15,7 @@
 #include "net/timer.h"
 #include "replica/replica.h"
 #include "server/caretaker.h"
+#include "server/waiting.h"
 #include "store/keyspace.h"
 
 enum {
@@ -42,6 +43,8 @@ struct server {
     uint64_t life; /* of this process: no other has the same */
     uint64_t newest_watcher;
     struct caretaker caretaker;
+    struct waiting waiting;
+    struct buf popped; /* the reply of a pop whose client is gone */
     struct timer cron_timer;
     struct stats stats;
 

@@ -9,6 +9,7 @@
 #include "store/entry.h"
 #include "store/expiry.h"
 #include "store/key_hash.h"
+#include "store/marks.h"
 #include "store/value.h"
 #include "store/watch.h"
 
@@ -82,6 +83,7 @@ struct keyspace {
     const struct keyspace_listener *listeners[KEYSPACE_LISTENERS_MAX];
     int listener_count;
     struct watches *watches;
+    struct marks marks;
 };
 
 /* --- life ------------------------------------------------------------------ */
@@ -378,6 +380,11 @@ void keyspace_touch(struct keyspace *ks, int db, struct slice key)
 struct watches *keyspace_watches(struct keyspace *ks)
 {
     return ks->watches;
+}
+
+struct marks *keyspace_marks(struct keyspace *ks)
+{
+    return &ks->marks;
 }
 
 static bool is_expired(const struct keyspace *ks, const struct entry *e)

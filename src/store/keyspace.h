@@ -221,6 +221,8 @@ void keyspace_touch(struct keyspace *ks, int db, struct slice key);
 
 struct watches;
 struct watches *keyspace_watches(struct keyspace *ks);
+struct marks; /* marks.h */
+struct marks *keyspace_marks(struct keyspace *ks);
 
 /* --- events -------------------------------------------------------------- */
 
