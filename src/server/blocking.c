@@ -13,23 +13,6 @@ static struct waiting *waiting_of(const struct session *s)
 
 /* --- waiters ---------------------------------------------------------------------- */
 
-/* One block: the array, then the bytes. */
-static struct slice *copy_arguments(int argc, const struct slice *argv)
-{
-    size_t size = (size_t)argc * sizeof *argv;
-    for (int i = 0; i < argc; i++)
-        size += argv[i].len;
-    struct slice *copy = mem_alloc(size);
-    char *at = (char *)(copy + argc);
-    for (int i = 0; i < argc; i++) {
-        if (argv[i].len)
-            memcpy(at, argv[i].ptr, argv[i].len);
-        copy[i] = slice_make(at, argv[i].len);
-        at += argv[i].len;
-    }
-    return copy;
-}
-
 static struct waiter *waiter_create(struct session *s, const struct command *row, int argc, const struct slice *argv)
 {
     struct waiter *waiter = mem_calloc(1, sizeof *waiter);
@@ -37,7 +20,7 @@ static struct waiter *waiter_create(struct session *s, const struct command *row
     waiter->row = row;
     waiter->db = s->db;
     waiter->argc = argc;
-    waiter->argv = copy_arguments(argc, argv);
+    waiter->argv = slices_copy(argc, argv, NULL);
     return waiter;
 }
 
@@ -134,6 +117,7 @@ void blocking_begin(struct session *s, const struct call *call, const struct cal
     if (__builtin_mul_overflow(wait->timeout_ms, 1000, &span_us) || __builtin_add_overflow(now_us, span_us, &deadline_us))
         deadline_us = INT64_MAX;
     session_block(s, wait->timeout_ms ? (uint64_t)deadline_us : 0, on_timeout);
+    stream_resume(s->stream); /* its end shows only to who reads */
 }
 
 void blocking_abandon(struct session *s)

@@ -23,29 +23,25 @@ struct giveback {
     struct list_link link;
     uint64_t mark;
     int db, argc;
-    struct slice argv[]; /* room for name and mark in front; then the bytes */
+    struct slice *argv; /* one block */
 };
-enum { GIVEBACK_FRONT = 2 };
 
 void caretaker_give_back(struct caretaker *k, int db, int argc, const struct slice *argv)
 {
-    size_t size = sizeof(struct giveback) + (size_t)(GIVEBACK_FRONT + argc) * sizeof *argv;
-    for (int i = 0; i < argc; i++)
-        size += argv[i].len;
-    struct giveback *giveback = mem_alloc(size);
-    char *at = (char *)(giveback->argv + GIVEBACK_FRONT + argc);
-    list_link_init(&giveback->link);
+    struct giveback *giveback = mem_calloc(1, sizeof *giveback);
     giveback->mark = ++k->newest_mark;
     giveback->db = db;
-    giveback->argc = GIVEBACK_FRONT + argc;
-    for (int i = 0; i < argc; i++) {
-        if (argv[i].len)
-            memcpy(at, argv[i].ptr, argv[i].len);
-        giveback->argv[GIVEBACK_FRONT + i] = slice_make(at, argv[i].len);
-        at += argv[i].len;
-    }
+    giveback->argc = argc;
+    giveback->argv = slices_copy(argc, argv, NULL);
     list_append(&k->givebacks, &giveback->link);
     loop_again(k->server->loop);
+}
+
+static void free_giveback(struct giveback *giveback)
+{
+    list_remove(&giveback->link);
+    mem_free(giveback->argv);
+    mem_free(giveback);
 }
 
 static struct giveback *first_giveback(const struct caretaker *k)
@@ -57,8 +53,7 @@ static struct giveback *first_giveback(const struct caretaker *k)
 void caretaker_deinit(struct caretaker *k)
 {
     LIST_FOR_EACH(&k->givebacks, struct giveback, link, giveback) {
-        list_remove(&giveback->link);
-        mem_free(giveback);
+        free_giveback(giveback);
     }
     buf_deinit(&k->forgets);
 }
@@ -99,13 +94,16 @@ static void propose_sweep(struct caretaker *k)
     propose(k, INTERNAL_FORGET_OTHERS, 0, 2, argv);
 }
 
-static void propose_giveback(struct caretaker *k, struct giveback *giveback)
+static void propose_giveback(struct caretaker *k, const struct giveback *giveback)
 {
     char mark[WATCHER_ID_BYTES];
     struct watcher_id id = {(uint16_t)k->server->config->cluster_self, k->server->life, giveback->mark};
     watcher_id_put(&id, mark);
-    giveback->argv[1] = slice_make(mark, sizeof mark);
-    propose(k, INTERNAL_GIVEBACK, giveback->db, giveback->argc, giveback->argv);
+    struct slice *argv = mem_alloc((size_t)(2 + giveback->argc) * sizeof *argv);
+    argv[1] = slice_make(mark, sizeof mark);
+    memcpy(argv + 2, giveback->argv, (size_t)giveback->argc * sizeof *argv);
+    propose(k, INTERNAL_GIVEBACK, giveback->db, 2 + giveback->argc, argv);
+    mem_free(argv);
 }
 
 void caretaker_act(struct caretaker *k)
@@ -125,9 +123,7 @@ void caretaker_act(struct caretaker *k)
 void caretaker_done(struct caretaker *k)
 {
     if (k->under_way == command_internal(INTERNAL_GIVEBACK)) {
-        struct giveback *giveback = first_giveback(k);
-        list_remove(&giveback->link);
-        mem_free(giveback);
+        free_giveback(first_giveback(k));
     } else if (k->under_way == command_internal(INTERNAL_FORGET)) {
         buf_consume(&k->forgets, k->forgets_under_way);
     } else {

@@ -29,23 +29,6 @@ struct multi {
 
 /* --- queueing ------------------------------------------------------------------ */
 
-static struct slice *copy_arguments(int argc, const struct slice *argv, size_t *bytes)
-{
-    size_t size = (size_t)argc * sizeof *argv;
-    for (int i = 0; i < argc; i++)
-        size += argv[i].len;
-    struct slice *copy = mem_alloc(size);
-    char *at = (char *)(copy + argc);
-    for (int i = 0; i < argc; i++) {
-        if (argv[i].len)
-            memcpy(at, argv[i].ptr, argv[i].len);
-        copy[i] = slice_make(at, argv[i].len);
-        at += argv[i].len;
-    }
-    *bytes = size;
-    return copy;
-}
-
 static struct kept *add_kept(struct multi *m)
 {
     if (m->count == m->capacity) {
@@ -70,7 +53,7 @@ void multi_keep(struct session *s, const struct command *row, int argc, const st
     struct multi *m = s->multi;
     size_t bytes;
     struct kept *kept = add_kept(m);
-    *kept = (struct kept){.row = row, .argc = argc, .argv = copy_arguments(argc, argv, &bytes)};
+    *kept = (struct kept){.row = row, .argc = argc, .argv = slices_copy(argc, argv, &bytes)};
     m->bytes += bytes;
     m->arguments += 1 + argc;
     m->flags |= row->flags;
