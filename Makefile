@@ -23,7 +23,8 @@ need_packages = $(if $(HAVE_PACKAGES),,$(error libraries are missing: run deps/i
 
 CFLAGS_release  := -O2 -g -DKV_JEMALLOC
 LIBS_release    := $(shell pkg-config --libs jemalloc 2>/dev/null)
-CFLAGS_debug    := -Og -g3 -DKV_JEMALLOC
+# xxhash demands inlining through pointers, which -Og does not do.
+CFLAGS_debug    := -Og -g3 -DKV_JEMALLOC -DXXH_NO_INLINE_HINTS=1
 LIBS_debug      := $(LIBS_release)
 CFLAGS_asan     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 LIBS_asan       := -fsanitize=address,undefined
