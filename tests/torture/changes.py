@@ -19,7 +19,7 @@ CHANGE_S = 60
 # What a change may be answered; all else is wrong.
 REASONS = (b"ERR a change of the members is under way", b"ERR without ", b"is a member already", b"learner already",
            b"learns already", b"the address of", b"was removed from this cluster already", b"is no member",
-           b"CLUSTERDOWN", b"INDOUBT", b"LOADING", b"MISCONF", b"REMOVED", b"never used again", b"takes the place of")
+           b"is being replaced already", b"CLUSTERDOWN", b"INDOUBT", b"LOADING", b"MISCONF", b"REMOVED", b"never used again", b"takes the place of")
 
 
 class Change:
