@@ -25,6 +25,7 @@ class Episode:
     def __init__(self, cluster, rng, mode, say):
         self.cluster, self.rng, self.mode, self.say = cluster, rng, mode, say
         self.clients = None
+        self.is_whole = True  # when the step began, all were up
         self.stalls = []  # (kind, longest waits of the clients that should have gone on)
         self.wrong = []
         self.cuts = []  # history.Cut; everysec
@@ -52,7 +53,13 @@ class Episode:
     def note_stall(self, kind, members, start):
         """From start until now they should have been served, if they are a quorum."""
         if len(members) > len(self.cluster.numbers()) // 2:
-            self.stalls.append((kind, self.clients.pauses(members, start, time.monotonic())))
+            pauses = self.clients.pauses(members, start, time.monotonic())
+            self.stalls.append((kind if self.is_whole else kind + " (not whole)", pauses))
+            if max(pauses) > 1:
+                self.say("  waits at %s: %s ms" % (members, " ".join("%.0f" % (1000 * pause) for pause in pauses)))
+
+    def look(self):
+        self.is_whole = all(replica.is_up() for replica in self.cluster)
 
     def minority(self, rng):
         """One of three, one or two of five."""

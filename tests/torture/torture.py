@@ -52,6 +52,7 @@ def run_plan(e, steps, say, result):
     for name, seed, wait in steps:
         result.names[name] += 1
         say("%s" % name, at=True)
+        e.look()
         faults.FAULTS[name][0](e, random.Random(seed))
         faults.excuse_damage(e)
         e.wrong += [sentence for sentence in (replica.notice_death() for replica in e.cluster.all.values()) if sentence]
@@ -152,8 +153,8 @@ def run_episode(seed, number, only, mode, is_quiet, steps=STEPS, size=None):
 
 
 def print_stalls(stalls):
-    print("longest wait of a client whose replica and quorum are healthy, per fault, ms:")
-    print("  %-26s %5s %7s %7s %7s %7s" % ("", "times", "median", "90 %", "99 %", "most"))
+    print("longest wait of a client whose replica the fault spares, per fault, ms (not whole: another was not up yet):")
+    print("  %-38s %5s %7s %7s %7s %7s" % ("", "times", "median", "90 %", "99 %", "most"))
     kinds = collections.defaultdict(list)
     for kind, seconds in stalls:
         kinds[kind].append(seconds * 1000)
@@ -162,7 +163,7 @@ def print_stalls(stalls):
 
         def at(share):
             return found[min(len(found) - 1, int(share * len(found)))]
-        print("  %-26s %5d %7.0f %7.0f %7.0f %7.0f" % (kind, len(found), at(0.5), at(0.9), at(0.99), found[-1]))
+        print("  %-38s %5d %7.0f %7.0f %7.0f %7.0f" % (kind, len(found), at(0.5), at(0.9), at(0.99), found[-1]))
 
 
 def main():
