@@ -67,7 +67,8 @@ $(OUT)/kvstore-server: $(OUT)/$(MAIN:%.c=%.o) $(ARCHIVES)
 
 # --- kvstore-check: journals and snapshots, by persist and what lies below it ----
 all: $(OUT)/kvstore-check
-$(OUT)/kvstore-check: $(OUT)/src/persist/check_main.o $(OUT)/libpersist.a $(OUT)/libstore.a $(OUT)/libbase.a
+$(OUT)/kvstore-check: $(OUT)/src/persist/check_main.o $(OUT)/libpersist.a $(OUT)/libconsensus.a $(OUT)/libstore.a \
+    $(OUT)/libbase.a
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # --- unit tests: tests/unit/<room>/test_*.c, cmocka ---------------------------
