@@ -98,7 +98,7 @@ def used_segment(report):
 def test_snapshot_agrees_with_the_server(store):
     with store.connect() as c:
         c.ask("SELECT", "3")
-        for i in range(12):
+        for i in range(30):
             c.ask("SET", "e%d" % i, str(i), "PX", "10000000")
         c.ask("SET", "text", "x" * 1000)
         position, digest = c.ask("RABIA", "DIGEST")
@@ -184,7 +184,7 @@ def test_running_server(store):
     writer = threading.Thread(target=write_until, args=(store, is_over, failures))
     writer.start()
     try:
-        for _ in range(30):
+        for _ in range(12):
             report = check_json(store.folder)["journal"]
             assert report["in_use"] is True and report["damage"] is None
         assert "in use by a server" in check("--cut", journal_of(store), status=FOREIGN)
