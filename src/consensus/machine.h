@@ -98,7 +98,6 @@ struct rabia {
     bool is_leaving;        /* removed; was_removed is still to be told */
 
     /* what we may say */
-    bool was_restored;
     bool has_begun;        /* false between rabia_restore and rabia_speak or rabia_rejoin */
     uint64_t silent_below; /* laps; RABIA_NO_LAP: everywhere */
     uint64_t spoke_end;    /* we took part in no lap at or beyond it, as far as we know */

@@ -717,7 +717,12 @@ enum status memory_close(struct memory *m)
     }
     if (!m->journal || m->error)
         return m->error ? STATUS_IO : STATUS_OK;
-    enum status status = journal_close(m->journal);
+    /* A life that said nothing has not settled what the one before may have lost: its end
+     * must not look as if nothing were missing. */
+    bool is_unsettled = m->may_lack_tail && m->recorded_core_seq == 0;
+    enum status status = is_unsettled ? STATUS_OK : journal_close(m->journal);
+    if (is_unsettled)
+        journal_free(m->journal);
     m->journal = NULL;
     return status;
 }
