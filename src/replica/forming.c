@@ -83,6 +83,7 @@ static void drop_order(struct replica *r)
     if (r->order)
         rabia_free(r->order);
     r->order = NULL;
+    memory_save_stop(r->memory);
     divergence_init(&r->divergence, r->member_count, r->self);
     divergence_pass(&r->divergence, r->apply.position / 16);
 }
@@ -96,7 +97,7 @@ static void create_order(struct replica *r, struct slice cursor)
     r->order_seed = r->formation.own.seed;
     r->order_deadline_us = replica_now(r);
     r->newest_seq = r->told_seq = 0;
-    memory_new_core(r->memory);
+    memory_new_core(r->memory, r->order_seed);
 }
 
 /* Links that are up already came up before there was an order. */
@@ -111,8 +112,24 @@ static void tell_links(struct replica *r)
     }
 }
 
-/* A new epoch: a fresh order behind everything the base has applied.  Who does
- * not hold the base's data begins before it, and so fetches it. */
+/* The others drop what they have on hearing that this member has formed the epoch: by then its data
+ * is on disk as the epoch's, or it falls silent. */
+static bool keep_epoch(struct replica *r)
+{
+    if (!memory_is_journaled(r->memory))
+        return true;
+    if (replica_save(r, false) == STATUS_OK)
+        return forming_save_identity(r, false);
+    memory_give_up(r->memory);
+    return false;
+}
+
+/* A new epoch: a fresh order behind everything the base has applied.  Who does not hold the base's
+ * data begins before it, and so fetches it.
+ *
+ * Wherever this process ends, the next one finds itself without memory, with whole data of one epoch or
+ * the other: snapshot and journal say whose they are, and what is of another epoch than the snapshot is
+ * passed by.  Who fetches keeps what it has on disk until that has come. */
 static void begin_epoch(struct replica *r)
 {
     uint64_t first_lap = r->formation.future_position / 16 + 1;
@@ -132,9 +149,7 @@ static void begin_epoch(struct replica *r)
     struct rabia_speak_options how = {.may_have_lost_tail = false};
     rabia_speak(r->order, &how, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
     ordering_honour(r);
-    if (memory_is_journaled(r->memory) && replica_save(r, false) != STATUS_OK)
-        return;
-    if (!forming_save_identity(r, is_void))
+    if (!is_void && !keep_epoch(r))
         return;
     if (is_new)
         log_notice("replica", "all %d members are there: the cluster is formed, this is member %u",

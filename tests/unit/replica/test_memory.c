@@ -53,9 +53,9 @@ static void open_memory(void)
 {
     char error[MEMORY_ERROR_MAX] = "";
     forget_heard();
-    if (try_open(error, 3) != STATUS_OK || memory_replay(memory, hear, NULL, error) != STATUS_OK)
+    if (try_open(error, 3) != STATUS_OK || memory_replay(memory, UINT64_MAX, hear, NULL, error) != STATUS_OK)
         fail_msg("%s", error);
-    memory_new_core(memory);
+    memory_new_core(memory, UINT64_MAX);
 }
 
 static void set_identity(uint64_t incarnation, bool is_rejoining)
@@ -233,7 +233,7 @@ static void test_flushes_are_told_in_the_core_s_numbers(void **state)
             assert_true(has_risen == (seq > newest));
             newest = seq;
         }
-        memory_new_core(memory); /* counts from 1 again */
+        memory_new_core(memory, UINT64_MAX); /* counts from 1 again */
         newest = 0;
     }
     end_life(true);
