@@ -91,6 +91,7 @@ struct link {
     uint64_t round_trip_us, bytes_in_before, bytes_out_before;
     uint64_t frames_in, frames_out, links_made, messages_dropped;
     char last_error[128];
+    bool is_password_wrong; /* said in this dialling */
 };
 
 void link_init(struct link *l, struct loop *loop, const struct frame_identity *identity,

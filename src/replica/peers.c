@@ -309,6 +309,16 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
     return NULL;
 }
 
+void replica_note_unauthenticated(struct replica *r, struct slice from_id, const char *address)
+{
+    static const char why[] = "its requirepass is not ours";
+    uint64_t id = 0;
+    if (r->is_lone || !slice_to_uint64(from_id, &id))
+        id = 0; /* nobody's */
+    if (peers_is_news(r, id ? index_of(r, id) : -1, why))
+        log_warning("replica", "refused a link from %s, which calls itself member %" PRIu64 ": %s", address, id, why);
+}
+
 void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream)
 {
     int from = index_of(r, hello->from_id);

@@ -173,6 +173,8 @@ struct replica_hello {
 };
 const char *replica_check_hello(struct replica *r, const struct replica_hello *hello);
 void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream);
+/* One that calls itself from_id introduced itself without the password: logged now and then. */
+void replica_note_unauthenticated(struct replica *r, struct slice from_id, const char *address);
 /* "1@127.0.0.1:7001 2@..." in ascending order of id; lives as long as r. */
 const char *replica_members_text(const struct replica *r);
 uint64_t replica_incarnation(const struct replica *r);

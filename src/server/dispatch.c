@@ -293,6 +293,14 @@ static enum outcome turn_away(struct session *s, const struct command *row)
     return answer_error(s, row, ERROR_MAX_CLIENTS);
 }
 
+/* A peer that could not authenticate: the operators of both ends want to know. */
+static void note_stranger(struct session *s, const struct call *call)
+{
+    if (!s->is_authenticated && (call->command->flags & COMMAND_PEER))
+        replica_note_unauthenticated(s->server->replica, call->argc > 5 ? call->argv[5] : SLICE_LITERAL("?"),
+                                     stream_peer_address(s->stream));
+}
+
 static enum outcome handle(struct session *s, struct request_run *run, int index)
 {
     struct call *call = &run->calls[index];
@@ -303,8 +311,10 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
         return answer_unknown(s, call);
     s->last_command = row;
     const char *refusal = refusal_of(s, row);
-    if (refusal)
+    if (refusal) {
+        note_stranger(s, call);
         return answer_error(s, row, refusal);
+    }
     if ((row->flags & COMMAND_ROSTER) &&
         (refusal = replica_refusal_of_change(s->server->replica, call->argc, call->argv)) != NULL)
         return answer_error(s, row, refusal);

@@ -234,12 +234,14 @@ struct reply *session_command_begin(struct session *s, const struct command *row
     struct reply *reply = session_reply_begin(s);
     s->reply_start = reply->out ? buf_size(reply->out) : 0;
     s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
+    keyspace_set_unnoticed(s->server->keyspace, s->is_no_touch);
     return reply;
 }
 
 void session_command_end(struct session *s, const struct command *row)
 {
     struct stats *stats = &s->server->stats;
+    keyspace_set_unnoticed(s->server->keyspace, false);
     if (s->began_us)
         stats_count_usec(stats_of(stats, row), (uint64_t)(loop_clock_us() - s->began_us));
     stats_count_run(stats, row, s->reply.is_error);

@@ -10,12 +10,11 @@ number of replicas may lose power at once; at most one may have lost its memory
 (a wiped disk, a flipped bit) until it has rejoined.  With everysec a power cut of
 a replica is a loss of memory too, and one of all of them may lose the last second.
 """
-import os
 import random
 import time
 
-import servers
-from disk import ERRORS
+import history
+from disk import CALLS, ERRORS
 
 SETTLE_S = 30
 
@@ -25,9 +24,11 @@ class Episode:
 
     def __init__(self, cluster, rng, mode, say):
         self.cluster, self.rng, self.mode, self.say = cluster, rng, mode, say
-        self.stalls = []  # (kind, members that should go on, start, end)
+        self.clients = None
+        self.is_whole = True  # when the step began, all were up
+        self.stalls = []  # (kind, longest waits of the clients that should have gone on)
         self.wrong = []
-        self.cuts_of_all = []  # moments; everysec
+        self.cuts = []  # history.Cut; everysec
 
     def others(self, *numbers):
         return [number for number in self.cluster.numbers() if number not in numbers]
@@ -47,7 +48,23 @@ class Episode:
         """Time passes; clients of these members should be served meanwhile."""
         start = time.monotonic()
         time.sleep(seconds)
-        self.stalls.append((kind, members, start, time.monotonic()))
+        self.note_stall(kind, members, start)
+
+    def note_stall(self, kind, members, start):
+        """From start until now they should have been served, if they are a quorum."""
+        if len(members) > len(self.cluster.numbers()) // 2:
+            pauses = self.clients.pauses(members, start, time.monotonic())
+            self.stalls.append((kind if self.is_whole else kind + " (not whole)", pauses))
+            if max(pauses) > 1:
+                self.say("  waits at %s: %s ms" % (members, " ".join("%.0f" % (1000 * pause) for pause in pauses)))
+
+    def look(self):
+        self.is_whole = all(replica.is_up() for replica in self.cluster)
+
+    def minority(self, rng):
+        """One of three, one or two of five."""
+        numbers = self.cluster.numbers()
+        return sorted(rng.sample(numbers, rng.randint(1, max(1, (len(numbers) - 1) // 2))))
 
 
 FAULTS = {}
@@ -109,7 +126,7 @@ def kill_again_and_again(e, rng):
         victim.kill()
         victim.start()
         time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
-    e.stalls.append(("kill -9 again and again", e.others(victim.number), start, time.monotonic()))
+    e.note_stall("kill -9 again and again", e.others(victim.number), start)
 
 
 @fault(1)
@@ -120,7 +137,7 @@ def rolling_restart(e, rng):
         replica.excused = True
         start = time.monotonic()
         status = replica.stop(20)
-        e.stalls.append(("SIGTERM", e.others(number), start, time.monotonic()))
+        e.note_stall("SIGTERM", e.others(number), start)
         if status != 0:
             e.wrong.append("replica %d: exit status %s at SIGTERM:\n%s" % (number, status, replica.output(2000)))
         replica.start()
@@ -160,9 +177,13 @@ def power_cut_of_one(e, rng):
     if is_memory_lost_by_power_cut(e):
         e.wait_all_up()
     victim = e.cluster[rng.choice(e.cluster.numbers())]
+    is_silent = rng.random() < 0.5  # a machine that is gone ends no connection
+    if is_silent:
+        e.cluster.network.isolate(victim.number)
     victim.kill()
-    e.say("power cut of %d: %s" % (victim.number, victim.disk.cut_power(rng)))
+    e.say("power cut of %d%s: %s" % (victim.number, ", silent" if is_silent else "", victim.disk.cut_power(rng)))
     e.during("power cut", e.others(victim.number), lasting(rng))
+    e.cluster.network.heal()
     victim.start()
     if is_memory_lost_by_power_cut(e):
         e.wait_up(victim.number)
@@ -175,7 +196,8 @@ def power_cut_of_all(e, rng):
     start = time.monotonic()
     for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
         e.cluster[number].kill()
-    e.cuts_of_all.append((start, time.monotonic()))
+    if is_memory_lost_by_power_cut(e):
+        e.cuts.append(history.Cut(start, time.monotonic()))
     e.say("power cut of all: " + "; ".join(replica.disk.cut_power(rng) for replica in e.cluster))
     for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
         e.cluster[number].start()
@@ -221,7 +243,8 @@ def failing_disk(e, rng):
     """EIO, once or from then on; the replica falls silent until it is restarted.
     What was written and not flushed may be gone although the machine runs on."""
     victim = e.cluster[rng.choice(e.cluster.numbers())]
-    calls = rng.choice([["flush"], ["write"], ["write", "flush"], ["flush_dir", "rename", "open", "reserve"]])
+    calls = rng.choice([["flush"], ["write"], ["write", "flush"], ["flush_dir", "rename", "open", "reserve"],
+                        [rng.choice(CALLS)], [rng.choice(CALLS)]])
     is_dropped = rng.random() < 0.5
     if is_memory_lost_by_power_cut(e) and is_dropped:
         e.wait_all_up()
@@ -244,8 +267,8 @@ def failing_disk(e, rng):
 @fault(1)
 def full_disk(e, rng):
     victim = e.cluster[rng.choice(e.cluster.numbers())]
-    victim.disk.fail(["write", "reserve"] if rng.random() < 0.4 else ["reserve"], ERRORS["ENOSPC"],
-                     rng.randint(0, 20))
+    calls = rng.choice([["write", "reserve"], ["reserve"], ["reserve"], ["write", "reserve", "open", "rename", "mkdir"]])
+    victim.disk.fail(calls, ERRORS["ENOSPC"], rng.randint(0, 20))
     e.say("ENOSPC on %d" % victim.number)
     if rng.random() < 0.5:
         ask_quietly(victim, "BGSAVE")
@@ -271,6 +294,7 @@ def wiped_disk(e, rng):
     victim = e.cluster[rng.choice(e.cluster.numbers())]
     victim.kill()
     victim.disk.wipe()
+    e.cluster.forget_beginning(victim.number)
     e.say("wiped disk of %d" % victim.number)
     e.during("wiped disk", e.others(victim.number), lasting(rng, 0.1, 1))
     victim.start()
@@ -282,6 +306,29 @@ def wiped_disk(e, rng):
             e.say("  and a power cut while it rejoins: " + victim.disk.cut_power(rng))
         victim.start()
     e.wait_up(victim.number)
+
+
+@fault(1)
+def restart_during_catch_up(e, rng):
+    """One misses enough to need a snapshot, and is killed while it gets it."""
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    e.say("%d misses a lot" % victim.number)
+    e.cluster.network.isolate(victim.number)
+    start, source = time.monotonic(), e.cluster[rng.choice(e.others(victim.number) or [victim.number])]
+    try:
+        with source.connect(3) as c:
+            for number in range(30):
+                c.call("SET", "ballast:missed:%d" % number, "m" * 200000)
+    except OSError:
+        pass
+    e.note_stall("partition", e.others(victim.number), start)
+    e.cluster.network.heal()
+    for _ in range(rng.randint(1, 4)):
+        time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
+        victim.kill()
+        if rng.random() < 0.3 and not is_memory_lost_by_power_cut(e):
+            e.say("  and a power cut: " + victim.disk.cut_power(rng))
+        victim.start()
 
 
 @fault(1)
@@ -303,6 +350,7 @@ def flipped_bit(e, rng):
                 name in refused.rpartition("--- start")[2] for name in ("journal", "snapshot", "replica.state")):
             e.wrong.append("replica %d does not say what is damaged (%s):\n%s" % (victim.number, what, refused))
         victim.disk.wipe()  # as its operator is told
+        e.cluster.forget_beginning(victim.number)
         victim.start()
         e.say("  it refused, and was replaced")
     e.wait_up(victim.number)
@@ -313,10 +361,17 @@ def flipped_bit(e, rng):
 
 @fault(2)
 def isolated(e, rng):
-    number = rng.choice(e.cluster.numbers())
-    e.say("%d is cut off" % number)
-    e.cluster.network.isolate(number)
-    e.during("partition", e.others(number), lasting(rng, 0.5, 4))
+    numbers = e.minority(rng)
+    is_cable = rng.random() < 0.3
+    e.say("%s cut off%s" % (numbers, ", the cable out" if is_cable else ""))
+    for number in numbers:
+        if is_cable:
+            e.cluster.network.unplug(number)
+        else:
+            e.cluster.network.isolate(number)
+    if not is_cable and rng.random() < 0.5:  # together
+        e.cluster.network.set([way for way in e.cluster.network.ways() if set(way) <= set(numbers)])
+    e.during("partition", e.others(*numbers), lasting(rng, 0.5, 4))
     mend(e, rng)
 
 
@@ -359,7 +414,7 @@ def flapping(e, rng):
         time.sleep(rng.random() * 0.25)
         mend(e, rng)
         time.sleep(rng.random() * 0.25)
-    e.stalls.append(("partition, flapping", e.others(number), start, time.monotonic()))
+    e.note_stall("partition, flapping", e.others(number), start)
 
 
 @fault(1)
@@ -369,18 +424,23 @@ def resets(e, rng):
     for _ in range(rng.randint(1, 10)):
         e.cluster.network.reset([rng.sample(e.cluster.numbers(), 2)])
         time.sleep(rng.random() * 0.2)
-    e.stalls.append(("resets", e.cluster.numbers(), start, time.monotonic()))
+    e.note_stall("resets", e.cluster.numbers(), start)
 
 
 @fault(1.5)
 def bad_network(e, rng):
     delay, jitter, loss = rng.choice([(0.02, 0.01, 0), (0, 0.05, 0.02), (0.001, 0.02, 0.1), (0.1, 0.2, 0)])
-    ways = e.cluster.network.ways()
+    reorder, double = rng.choice([(0, 0), (0.05, 0), (0.3, 0.02), (0.01, 0.1)])
+    network = e.cluster.network
+    ways = network.ways()
     if rng.random() < 0.5:
-        ways = rng.sample(ways, 2)
-    e.say("delay %.0f ms, jitter %.0f ms, loss %.0f %%" % (delay * 1000, jitter * 1000, loss * 100))
-    e.cluster.network.set(ways, delay=delay, jitter=jitter, loss=loss)
-    e.during("delay and loss", e.cluster.numbers(), lasting(rng, 0.5, 3))
+        ways = rng.sample(ways, min(2, len(ways)))
+    how = {"delay": delay, "jitter": jitter, "loss": loss}
+    if network.has_packets:
+        how.update(reorder=reorder, double=double)
+    e.say(", ".join("%s %g" % pair for pair in how.items()))
+    network.set(ways, **how)
+    e.during("delay, loss, reordering" if network.has_packets else "delay", e.cluster.numbers(), lasting(rng, 0.5, 3))
     mend(e, rng)
 
 

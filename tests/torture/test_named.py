@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import history  # noqa: E402
+import linear  # noqa: E402
 import resp  # noqa: E402
 import servers  # noqa: E402
 from clients import Clients  # noqa: E402
@@ -427,9 +428,9 @@ def test_the_checker_of_groups_knows_right_from_wrong():
     maybe = [operation("a", both, history.UNKNOWN, 0, None), operation("b", ("mget",), [None, None, None], 2, 3),
              operation("b", ("mget",), [b"1", b"1", None], 4, 5)]
     back = maybe + [operation("b", ("mget",), [None, None, None], 6, 7)]
-    assert history.check_object(right) is None
-    assert history.check_object(maybe) is None
-    assert history.check_object(torn) and history.check_object(lost) and history.check_object(back)
+    assert linear.check_key(right) is None
+    assert linear.check_key(maybe) is None
+    assert linear.check_key(torn) and linear.check_key(lost) and linear.check_key(back)
 
 
 def test_the_checker_of_lists_knows_right_from_wrong():
