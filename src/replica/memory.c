@@ -8,8 +8,7 @@
  *   member <id>:<incarnation> ...        all members of the cluster, "-" for a lone server
  *   secret <32 hexadecimal digits>       of the keyspace's hash
  *
- * A journal record of kind SEED_RECORD names the cluster, by its seed, of which the records behind
- * it are, up to the next one; 8 bytes.  Any other is one rabia_record: its kind is the journal's, its bytes a
+ * A journal record is a SEED_RECORD (consensus/message_code.h) or one rabia_record: its kind is the journal's, its bytes a
  * message of consensus/message_code.h with its contents; of a lap mark and of J,
  * which are no messages, the lap alone, a varint. */
 #include "replica/memory.h"
@@ -43,7 +42,6 @@
 
 enum {
     MARKS_MAX = 1024,  /* passes whose records are not flushed yet */
-    SEED_RECORD = 128, /* beyond all rabia_record_kind */
 };
 
 /* Up to this journal seq lie the core's records up to that seq. */
