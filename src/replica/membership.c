@@ -331,13 +331,27 @@ void membership_leave(struct replica *r)
     membership_close_links(r);
 }
 
+/* The roster names a new list as soon as it is decided; until that is in force the former one counts. */
+static void settle_formation(struct replica *r)
+{
+    uint16_t members = r->is_joining ? 0 : roster_mask(&r->roster, ROSTER_MEMBER), pending = 0;
+    if (r->order && !r->is_joining) {
+        struct rabia_lists lists = rabia_lists(r->order);
+        members = lists.members;
+        pending = lists.pending;
+    }
+    formation_set_members(&r->formation, r->member_count, members, pending, r->roster.version);
+}
+
 void membership_settle(struct replica *r)
 {
-    if (r->is_roster_dirty) {
+    bool is_dirty = r->is_roster_dirty;
+    if (is_dirty) {
         r->is_roster_dirty = false;
         membership_renumber(r);
-        uint16_t voters = r->is_joining ? 0 : roster_mask(&r->roster, ROSTER_MEMBER);
-        formation_set_members(&r->formation, r->member_count, voters, r->roster.version);
+    }
+    settle_formation(r);
+    if (is_dirty) {
         if (!r->is_joining)
             sync_links(r);
         forming_say_claim(r);

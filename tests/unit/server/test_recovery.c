@@ -466,6 +466,72 @@ static void test_a_save_under_way_does_not_stand_in_for_the_new_epoch_s(void **s
     expect_all_is_there();
 }
 
+/* --- by force ------------------------------------------------------------------------------- */
+
+static void force(int site, const char *reply)
+{
+    struct client c = client_of(site);
+    send_text(&c, "RABIA RECOVER FORCE\r\n");
+    PASS_UNTIL(receive(&c) >= strlen(reply) + 8);
+    buf_append(&c.received, "", 1);
+    assert_non_null(strstr(buf_head(&c.received), reply));
+    client_close(&c);
+}
+
+static bool is_serving(int site)
+{
+    return replica_refusal(sites[site].replica) == NULL;
+}
+
+static void test_a_lost_majority_is_given_up_by_force(void **state)
+{
+    (void)state;
+    write_at(0, "kept", "1");
+    expect_everywhere("kept", "1");
+    force(0, "ERR all members are here");
+    kill_site(1);
+    PASS_UNTIL(!status_of_site(0).peers[1].is_heard);
+    force(0, "ERR a quorum of the members is here");
+    kill_site(2);
+    PASS_UNTIL(!status_of_site(0).has_quorum);
+    force(0, "Given up for good: 2@127.0.0.1");
+    PASS_UNTIL(status_of_site(0).epoch == 2 && is_serving(0) && status_of_site(0).has_quorum);
+    expect_at(0, "kept", "1");
+    write_at(0, "since", "2");
+    kill_site(0);
+    start_site(0);
+    PASS_UNTIL(is_serving(0) && status_of_site(0).has_quorum);
+    expect_at(0, "since", "2");
+    /* Who was given up is told so. */
+    start_site(1);
+    PASS_UNTIL(status_of_site(1).state == REPLICA_REMOVED);
+}
+
+/* Two remember nothing, and the third, which is gone, is waited for in vain. */
+static void test_force_recovers_those_without_memory(void **state)
+{
+    (void)state;
+    write_at(0, "kept", "1");
+    expect_everywhere("kept", "1");
+    for (int i = 0; i < SITES; i++)
+        kill_site(i);
+    forget(0);
+    forget(1);
+    start_site(0);
+    start_site(1);
+    PASS_UNTIL(status_of_site(0).peers[1].is_heard && status_of_site(1).peers[0].is_heard);
+    assert_false(is_serving(0));
+    PASS_UNTIL(strstr(status_of_site(0).waiting_for, "RABIA RECOVER FORCE") != NULL);
+    force(1, "Given up for good: 3@127.0.0.1");
+    PASS_UNTIL(is_serving(0) && is_serving(1) && status_of_site(0).has_quorum);
+    expect_at(0, "kept", "1");
+    write_at(1, "since", "2");
+    expect_at(0, "since", "2");
+    assert_int_equal(status_of_site(0).voter_count, 2);
+    start_site(2);
+    PASS_UNTIL(status_of_site(2).state == REPLICA_REMOVED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +545,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clients_are_told_of_loading, start, stop),
         cmocka_unit_test_setup_teardown(test_a_member_whose_disk_fails_falls_silent, start_on_failing_disk,
                                         stop_on_failing_disk),
+        cmocka_unit_test_setup_teardown(test_a_lost_majority_is_given_up_by_force, start, stop),
+        cmocka_unit_test_setup_teardown(test_force_recovers_those_without_memory, start, stop),
         cmocka_unit_test_setup_teardown(test_a_recovery_may_end_anywhere, start_on_failing_disk, stop_on_failing_disk),
         cmocka_unit_test_setup_teardown(test_a_save_under_way_does_not_stand_in_for_the_new_epoch_s, start, stop),
     };
