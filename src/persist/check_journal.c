@@ -11,7 +11,7 @@
 
 enum {
     KINDS = 256,
-    LOOKS_MAX = 5, /* at a journal that is being written */
+    LOOKS_MAX = 10, /* at a journal that is being written */
     PROGRESS_RECORDS = 256,
 };
 
@@ -317,19 +317,20 @@ static enum status look(struct report *report, bool is_dir, char error[static JO
  * removes segments: only what is seen at the same place twice is damage. */
 static enum status look_until_sure(struct report *report, bool is_dir, char error[static JOURNAL_ERROR_MAX])
 {
-    uint64_t offset = 0, number = 0;
-    enum status status = STATUS_OK;
-    for (int i = 0; i < (report->is_in_use ? LOOKS_MAX : 1); i++) {
-        journal_files_close(&report->files);
-        status = look(report, is_dir, error);
+    enum status status = look(report, is_dir, error);
+    for (int i = 1; report->is_in_use && i < LOOKS_MAX; i++) {
         const struct journal_verdict *verdict = &report->verdict;
         if (status == STATUS_OK && !verdict->is_damaged)
             break;
-        uint64_t last = status == STATUS_OK ? verdict->last_seq + 1 : 0;
-        if (status != STATUS_IO && i > 0 && offset == verdict->damaged_offset && number == last)
-            break;
-        offset = verdict->damaged_offset;
-        number = last;
+        uint64_t offset = verdict->damaged_offset, last_seq = verdict->last_seq;
+        journal_files_close(&report->files);
+        status = look(report, is_dir, error);
+        if (status != STATUS_OK || !verdict->is_damaged)
+            continue;
+        if (offset == verdict->damaged_offset && last_seq == verdict->last_seq)
+            return STATUS_OK;
+        if (i + 1 == LOOKS_MAX) /* it is where the server writes, wherever that is */
+            report->verdict.is_damaged = false;
     }
     return status;
 }

@@ -8,6 +8,7 @@ import select
 import shutil
 import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -161,21 +162,37 @@ def test_directory(store):
     revive(store)
 
 
+def write_until(server, is_over, failures):
+    try:
+        with server.connect() as c:
+            turn = 0
+            while not is_over.is_set():
+                for i in range(20):
+                    c.send("SET", "k%d" % i, "v" * 300 + str(turn))
+                for _ in range(20):
+                    assert c.read() == ("+", b"OK")
+                turn += 1
+                if turn % 200 == 0:
+                    c.ask("BGSAVE")
+    except Exception as error:  # shown by the test's own thread
+        failures.append(error)
+
+
 def test_running_server(store):
     """Read while it is written, a journal is never called damaged; it cannot be cut."""
-    with store.connect() as c:
-        for turn in range(40):
-            for i in range(50):
-                c.send("SET", "k%d" % i, "v" * 500 + str(turn))
-            if turn % 10 == 9:
-                c.send("BGSAVE")
+    is_over, failures = threading.Event(), []
+    writer = threading.Thread(target=write_until, args=(store, is_over, failures))
+    writer.start()
+    try:
+        for _ in range(12):
             report = check_json(store.folder)["journal"]
             assert report["in_use"] is True and report["damage"] is None
-            for _ in range(51 if turn % 10 == 9 else 50):
-                c.read()
-        check("--cut", journal_of(store), status=FOREIGN)
         assert "in use by a server" in check("--cut", journal_of(store), status=FOREIGN)
-        assert c.ask("SET", "still", "there") == b"OK"
+    finally:
+        is_over.set()
+        writer.join()
+    assert not failures
+    assert store.ask("SET", "still", "there") == b"OK"
 
 
 # --- torn and damaged journals -------------------------------------------------------

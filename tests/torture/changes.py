@@ -12,7 +12,7 @@ members are removed only.
 """
 import time
 
-from faults import ask_quietly, fault, is_memory_lost_by_power_cut, lasting, mend
+from plan import ask_quietly, fault, is_memory_lost_by_power_cut, lasting, mend
 
 IDS = 9
 CHANGE_S = 60

@@ -23,7 +23,7 @@ Not checked: that F is the same point for two objects within the interval.
 import collections
 
 import linear
-from linear import IMPOSSIBLE, UNKNOWN, Operation, TooHard  # noqa: F401  (for those who use histories)
+from linear import IMPOSSIBLE, UNKNOWN, Operation  # noqa: F401  (UNKNOWN for those who make histories)
 
 STATES_MAX = 300000
 # A flush begins every second and takes its time; the machine may be busy.
@@ -123,3 +123,19 @@ def narrow(cuts, lists):
             wrong.append("a power cut of all took more than an end: %s, answered %.3f s before the cut, and %s, "
                          "sent %.3f s before it" % (lost[1], cut.start - lost[0], survived[1], cut.start - survived[0]))
     return wrong
+
+
+# --- all of it --------------------------------------------------------------------
+
+
+def check_all(clients, connection, cuts=()):
+    """After clients have ended: reads everything, and checks it.  (sentences, objects,
+    how many were too hard)."""
+    last, lists = clients.read_all(connection)
+    wrong = narrow(cuts, [(client.list_key, text, client.acknowledged_at) for client, text in lists.items()])
+    for client, text in lists.items():
+        forgiven = {token for cut in cuts for name, token in cut.lost if name == client.list_key}
+        wrong += check_list(client.list_key, text, client.sent, forgiven)
+    if wrong:
+        return wrong, 0, 0
+    return check(clients.operations() + last, cuts)

@@ -21,8 +21,9 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
 
 import changes  # noqa: E402
-import faults  # noqa: E402
+import faults  # noqa: E402, F401  (the faults of plan.FAULTS)
 import history  # noqa: E402
+import plan  # noqa: E402
 import servers  # noqa: E402
 from clients import Clients  # noqa: E402
 from cluster import Cluster  # noqa: E402
@@ -53,26 +54,12 @@ def run_plan(e, steps, say, result):
         result.names[name] += 1
         say("%s" % name, at=True)
         e.look()
-        faults.FAULTS[name][0](e, random.Random(seed))
-        faults.excuse_damage(e)
+        plan.FAULTS[name][0](e, random.Random(seed))
+        plan.excuse_damage(e)
         e.wrong += [sentence for sentence in (replica.notice_death() for replica in e.cluster.all.values()) if sentence]
         if e.wrong:
             return
         time.sleep(wait)
-
-
-def check_lists(cluster, e, lists):
-    """What the power may take is an end of the order (history.py)."""
-    wrong = []
-    if e.cuts:
-        wrong += history.narrow(e.cuts, [(client.list_key, text, client.acknowledged_at) for client, text in lists.items()])
-    for client, text in lists.items():
-        forgiven = {token for cut in e.cuts for name, token in cut.lost if name == client.list_key}
-        wrong += history.check_list(client.list_key, text, client.sent, forgiven)
-    for cut in e.cuts:
-        e.say("power cut of all: %d acknowledged writes of lists lost; F is %.0f to %.0f ms before it" % (
-            len(cut.lost), 1000 * (cut.start - cut.latest), 1000 * (cut.start - cut.earliest)))
-    return wrong
 
 
 def check(cluster, clients, e, result):
@@ -86,11 +73,11 @@ def check(cluster, clients, e, result):
     cluster.wait_equal()
     reader = cluster[e.rng.choice(cluster.numbers())]
     with reader.connect(30) as connection:
-        last, lists = clients.read_all(connection)
-    wrong += check_lists(cluster, e, lists)
-    if not wrong:
-        bad, result.objects, result.hard = history.check(clients.operations() + last, e.cuts)
-        wrong += bad
+        bad, result.objects, result.hard = history.check_all(clients, connection, e.cuts)
+    wrong += bad
+    for cut in e.cuts:
+        e.say("power cut of all at %.2f: %d acknowledged appends lost, all sent less than %.0f ms before it" % (
+            cut.start - clients.began, len(cut.lost), 1000 * (cut.end - cut.earliest)))
     for kind, pauses in e.stalls:
         result.stalls.append((kind, max(pauses)))
         if min(pauses) > STALL_MAX_S:
@@ -117,7 +104,7 @@ def run_episode(seed, number, only, mode, is_quiet, steps=STEPS, size=None):
     print("episode %s: %d members, %s" % (name, size, " ".join(options)), flush=True)
     cluster = Cluster(size, options, seed=rng.getrandbits(31))
     clients = None
-    e = faults.Episode(cluster, rng, mode, say)
+    e = plan.Episode(cluster, rng, mode, say)
     try:
         for replica in cluster:
             replica.disk.set_flush_delay(0.002)
@@ -128,7 +115,7 @@ def run_episode(seed, number, only, mode, is_quiet, steps=STEPS, size=None):
         if size < 3:
             changes.grow_to_three(e, random.Random("growth of %s" % name))
         if not e.wrong:
-            run_plan(e, faults.plan(name, steps, only), say, result)
+            run_plan(e, plan.plan(name, steps, only), say, result)
         say("the end")
         if not e.wrong:
             check(cluster, clients, e, result)
