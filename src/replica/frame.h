@@ -19,7 +19,7 @@
  *               [message without the bytes of its contents]   offset 0 only
  *               bytes
  *   payload of FRAME_STATE := stage u8 memory u8 epoch u64 seed u64 position u64 future u64
- *               secret u64 u64 roster u64 (a claim, formation.h)
+ *               secret u64 u64 roster u64 forced u64 (a claim, formation.h)
  *   payload of FRAME_SNAPSHOT_ASK := number u64 lap u64 position u64 flags u8 (bit 0: the former one
  *               from you was no good)
  *   payload of FRAME_SNAPSHOT_DATA := number u64 (of the ask), bytes of the stream of persist/snapshot.h,
