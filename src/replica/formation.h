@@ -42,16 +42,17 @@
  * nor applies unless the stage is REJOINING or FORMED.
  *
  * Members are those with a voice.  While a change of them is under way, those of both lists: all of them
- * must be there to recover together, and unless a quorum of either list remembers they have to, for a member
- * without memory rejoins by both.  Not everybody knows of the change then.  Whoever knows less says READY
+ * must be there to recover together, and that is what is left unless a quorum of either remembers, for a
+ * member without memory rejoins by both.  Not everybody knows of the change then.  Whoever knows less says READY
  * for the future that the base names by the newer list; the base alone judges whether all are READY.
  *
  * Forced: an operator gave up all members but some (formation_force).  These recover together whatever they
  * remember, and the new epoch has no other members: forced_mask tells the driver.  The word goes around with the
  * claims; a later one overrides.  Nobody heeds it who hears a quorum that remembers.
  *
- * A learner's claim  is heard and counts for nothing; a learner itself only rejoins.  Who holds no data of the epoch in force rejoins only by a list of members at
- * least as new as the formed peer's: the driver fetches it (joining.c).
+ * A learner's claim is heard and counts for nothing; a learner itself only rejoins.  Who holds no data of
+ * the epoch in force rejoins only by a list of members at least as new as the formed peer's: the driver
+ * fetches it (joining.c).
  *
  * Pure logic: link.c and replica.c carry the words. */
 #ifndef REPLICA_FORMATION_H
