@@ -99,6 +99,7 @@ struct formation {
     uint8_t base;
     bool was_formed; /* before READY: where to go back to */
     bool was_rejoining;
+    bool is_new_held; /* a cluster is not begun from nothing now */
     uint64_t forced_done; /* what was formed by force last */
     /* For the driver, which clears them once it has done so: */
     uint16_t forced_mask; /* the epoch just formed has these members alone; 0: it was not forced */
@@ -130,6 +131,9 @@ enum formation_meeting {
 };
 /* A process of peer introduced itself, or was named by another member. */
 enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
+
+/* While is_held this member begins no cluster from nothing: there may be one already.  Returns as those below. */
+bool formation_hold_new(struct formation *f, bool is_held);
 
 /* Each returns true if our own claim changed, so that it must be told to all, or if we
  * are superseded. */

@@ -299,6 +299,11 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
     if (r->is_loading)
         return refuse(r, hello, "this server is still loading and does not know yet who it is");
     int from = index_of(r, hello->from_id);
+    if (from < 0 && !is_first && r->formation.own.epoch == 0) {
+        forming_meet_elder(r, hello->from_id);
+        return refuse(r, hello, "it belongs to a cluster that has this server for a member, but this server has lost its "
+                                "data and its cluster-members do not name it: name it in cluster-join");
+    }
     if (from < 0 || from == r->self || hello->incarnation == 0)
         return refuse(r, hello, "it is not a member");
     if (!forming_meet(r, (uint8_t)from, hello->incarnation)) {

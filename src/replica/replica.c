@@ -384,6 +384,8 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
     r->is_loading = false;
     if (r->formation.own.stage == FORMATION_FORMED)
         speak(r);
+    r->begun_us = replica_now(r);
+    r->formation.is_new_held = r->self_id != 0;
     (void)formation_begin(&r->formation);
     forming_act(r);
     loop_again(r->loop);
@@ -704,6 +706,7 @@ void replica_cron(struct replica *r)
     if (r->is_lone)
         return;
     membership_cron(r);
+    forming_cron(r);
     joining_cron(r);
     log_waiting(r, replica_now(r));
 }

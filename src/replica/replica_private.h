@@ -116,6 +116,9 @@ struct replica {
     struct rabia *order; /* NULL while GATHERING or READY without memory */
     uint64_t order_seed; /* of the epoch it belongs to */
     uint64_t loaded_epoch, loaded_seed; /* of the data that was here at the start; 0: none, or of no epoch */
+    uint64_t begun_us;      /* since when peers can find us */
+    uint64_t elder_us;      /* when a member of a cluster we know nothing of took us for one of its own; 0: never */
+    uint16_t elder_id;
     uint64_t superseded_by; /* an incarnation of ours that others know */
     struct rabia_out out;
     uint64_t order_deadline_us;
@@ -198,6 +201,10 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation);
 bool forming_save_identity(struct replica *r, bool is_rejoining);
 /* A snapshot became durable. */
 void forming_saved(struct replica *r);
+/* A member of a cluster with that name, who is not on our list, takes us for one of its own. */
+void forming_meet_elder(struct replica *r, uint64_t id);
+bool forming_knows_elder(const struct replica *r);
+void forming_cron(struct replica *r);
 /* The core fell behind, or has rejoined: what its out says. */
 void forming_honour(struct replica *r);
 

@@ -88,6 +88,9 @@ static void describe_forming(const struct replica *r, const char *absent, char *
     if (r->formation.own.forced)
         snprintf(text, size, "recovering by force: %d of %d members are here, waiting for %s", heard_count(r),
                  voter_count(r), absent);
+    else if (is_new && forming_knows_elder(r))
+        snprintf(text, size, "member %u of a cluster with this name takes this server for one of its own: no new one is "
+                 "begun beside it; name an address of it in cluster-join", r->elder_id);
     else if (is_new)
         snprintf(text, size, "a new cluster needs all members once: %d of %d are here, waiting for %s",
                  heard_count(r), voter_count(r), absent);
