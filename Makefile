@@ -168,8 +168,11 @@ MINUTES ?= 5
 build/torture/disk.so: tests/torture/disk.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -fPIC -shared -o $@ $< -ldl -lpthread
+build/torture/switch: tests/torture/switch.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -g $(WARNINGS) -o $@ $<
 .PHONY: torture torture-build
-torture-build: build/torture/disk.so
+torture-build: build/torture/disk.so build/torture/switch
 torture: all torture-build
 	@KVSTORE_SERVER=$(OUT)/kvstore-server $(PYTHON) tests/torture/torture.py --minutes $(MINUTES) \
 	    $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))

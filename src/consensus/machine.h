@@ -98,7 +98,6 @@ struct rabia {
     bool is_leaving;        /* removed; was_removed is still to be told */
 
     /* what we may say */
-    bool was_restored;
     bool has_begun;        /* false between rabia_restore and rabia_speak or rabia_rejoin */
     uint64_t silent_below; /* laps; RABIA_NO_LAP: everywhere */
     uint64_t spoke_end;    /* we took part in no lap at or beyond it, as far as we know */
@@ -125,7 +124,7 @@ struct rabia {
     uint32_t skip_ahead; /* laps beyond need; doubles while idle */
     uint16_t skip_to;    /* owners who wait for the skip of this step */
     uint64_t wanted_end; /* places below it are wanted: a batch or a nudge lies behind them */
-    uint64_t nudge_lap;  /* our own nudge, repeated until the frontier is there */
+    uint64_t nudge_lap;  /* our own nudge, or one we heard: repeated until the frontier is there */
     bool was_forfeited;  /* our lane was forfeited beyond own_next; RESUME is due */
 
     /* catching up */
@@ -300,6 +299,7 @@ bool pace_can_speak(const struct rabia *r);
 /* Own slots that others had decided NULL are passed by. */
 void pace_pass_decided(struct rabia *r);
 void pace_nudge(struct rabia *r, uint64_t lap);
+void pace_hear_nudge(struct rabia *r, uint64_t lap);
 void pace_run(struct rabia *r);
 uint64_t pace_deadline_us(const struct rabia *r);
 uint64_t pace_limit_us(const struct rabia *r, uint8_t lane);

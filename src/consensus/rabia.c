@@ -96,7 +96,6 @@ struct rabia *rabia_restore_with_window(const struct rabia_options *options, str
     if (exported.len > 0 && !memory_read(&memory, exported))
         return NULL;
     struct rabia *r = make(options, &memory, now_us, window);
-    r->was_restored = true;
     r->silent_below = RABIA_NO_LAP;
     r->answers[options->self] = (struct rejoin_answer){
         .is_there = exported.len > 0, .members = memory.members, .pending = memory.pending};

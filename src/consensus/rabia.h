@@ -26,6 +26,8 @@
  *   I6  nothing is said about a lap of whose list of members we are not, nor
  *       below J by a replica that rejoined; words of others count by the same
  *       lists (Membership).
+ *   I7  of the records of a step, any number from the first on are what the replica
+ *       could have written by itself: a process may die between any two.
  *
  * Limits: members 9, window A laps, history bytes, phases kept per slot,
  * answer bytes per ASK; each named below.

@@ -23,9 +23,9 @@ static void check_phase(const struct rabia *r, const struct slot *slot, const st
         if (phase->vote[value] & own)
             CHECK(phase->is_vote_said && phase->said_vote == value);
     if (phase->is_state_said && phase->said_state == RABIA_BATCH)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
     if (phase->is_vote_said && phase->said_vote == RABIA_BATCH)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
 }
 
 static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t lane)
@@ -42,7 +42,7 @@ static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t l
     if (slot->proposed_null & own)
         CHECK(slot->said == SLOT_SAID_NULL);
     if (slot->said == SLOT_SAID_BATCH && slot->decision != SLOT_NULL)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
     if (!slot->contest)
         return;
     CHECK(!slot_is_decided(slot));

@@ -186,7 +186,7 @@ static void receive_other(struct rabia *r, uint8_t peer, const struct rabia_mess
         repeat_contents(r, peer, m->lap, m->lane);
         break;
     case RABIA_NUDGE:
-        pace_nudge(r, m->lap);
+        pace_hear_nudge(r, m->lap);
         break;
     case RABIA_RESUME:
         pace_resume(r, peer, m->lap);

@@ -60,6 +60,8 @@ static bool read_record(struct report *report, int kind, struct slice payload)
 {
     const char *at = payload.ptr, *end = at + payload.len;
     struct rabia_message message = {0};
+    if (kind == SEED_RECORD)
+        return payload.len == sizeof(uint64_t);
     if (kind == RABIA_RECORD_LAP_MARK || kind == RABIA_RECORD_REJOIN) {
         if (varint_read(at, end, &message.lap) != end)
             return false;
@@ -113,6 +115,7 @@ static const char *kind_name(int kind)
     case RABIA_RECORD_DECIDED: return "decided";
     case RABIA_RECORD_LAP_MARK: return "lap marks";
     case RABIA_RECORD_REJOIN: return "rejoins";
+    case SEED_RECORD: return "epochs";
     default: return "unknown";
     }
 }

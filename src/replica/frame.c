@@ -226,7 +226,7 @@ enum status frame_read_chunk(const struct frame *frame, struct frame_assembly *a
     return STATUS_OK;
 }
 
-enum { CLAIM_BYTES = 2 + 7 * 8 };
+enum { CLAIM_BYTES = 2 + 8 * 8 };
 
 void frame_add_claim(struct buf *out, const struct formation_claim *claim)
 {
@@ -239,6 +239,7 @@ void frame_add_claim(struct buf *out, const struct formation_claim *claim)
     frame_add_word(out, claim->secret[0]);
     frame_add_word(out, claim->secret[1]);
     frame_add_word(out, claim->roster);
+    frame_add_word(out, claim->forced);
 }
 
 enum status frame_read_claim(const struct frame *frame, struct formation_claim *claim)
@@ -255,6 +256,7 @@ enum status frame_read_claim(const struct frame *frame, struct formation_claim *
     claim->secret[0] = get_uint(at + 34, 8);
     claim->secret[1] = get_uint(at + 42, 8);
     claim->roster = get_uint(at + 50, 8);
+    claim->forced = get_uint(at + 58, 8);
     return STATUS_OK;
 }
 

@@ -19,7 +19,7 @@
  *               [message without the bytes of its contents]   offset 0 only
  *               bytes
  *   payload of FRAME_STATE := stage u8 memory u8 epoch u64 seed u64 position u64 future u64
- *               secret u64 u64 roster u64 (a claim, formation.h)
+ *               secret u64 u64 roster u64 forced u64 (a claim, formation.h)
  *   payload of FRAME_SNAPSHOT_ASK := nothing
  *   payload of FRAME_SNAPSHOT_DATA := bytes of the stream of persist/snapshot.h, in order
  *   payload of FRAME_SNAPSHOT_END := complete u8 (0: it failed, ask again)

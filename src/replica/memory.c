@@ -8,11 +8,12 @@
  *   member <id>:<incarnation> ...        all members of the cluster, "-" for a lone server
  *   secret <32 hexadecimal digits>       of the keyspace's hash
  *
- * A journal record is one rabia_record: its kind is the journal's, its bytes a
+ * A journal record is a SEED_RECORD (consensus/message_code.h) or one rabia_record: its kind is the journal's, its bytes a
  * message of consensus/message_code.h with its contents; of a lap mark and of J,
  * which are no messages, the lap alone, a varint. */
 #include "replica/memory.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -68,6 +69,7 @@ struct memory {
     struct mark marks[MARKS_MAX]; /* ring */
     size_t mark_head, mark_count;
     uint64_t recorded_core_seq, flushed_core_seq;
+    uint64_t seed; /* the journal's end is of this cluster */
     bool wants_flush;
     int error;
 
@@ -390,8 +392,17 @@ struct replay {
     struct memory *memory;
     memory_replay_fn *fn;
     void *context;
-    uint64_t core_seq;
+    uint64_t core_seq, wanted_seed, seed; /* seed: of the records being read */
 };
+
+static enum status read_seed(struct replay *replay, struct slice bytes)
+{
+    if (bytes.len != sizeof replay->seed)
+        return STATUS_MALFORMED;
+    memcpy(&replay->seed, bytes.ptr, sizeof replay->seed);
+    replay->seed = le64toh(replay->seed);
+    return STATUS_OK;
+}
 
 static bool is_lap_alone(int kind)
 {
@@ -403,6 +414,10 @@ static enum status replay_record(void *context, const struct journal_record *rec
     struct replay *replay = context;
     replay->memory->replay_done = record->bytes_done;
     replay->memory->replay_total = record->bytes_total;
+    if (record->kind == SEED_RECORD)
+        return read_seed(replay, record->bytes);
+    if (replay->seed != replay->wanted_seed)
+        return STATUS_OK;
     struct rabia_record decoded = {.seq = ++replay->core_seq, .kind = record->kind, .needs_flush = false};
     const char *at = record->bytes.ptr, *end = at + record->bytes.len;
     at = is_lap_alone(record->kind) ? varint_read(at, end, &decoded.message.lap)
@@ -434,17 +449,18 @@ static void read_boot(unsigned char boot[16])
     memcpy(boot, &hash, 16);
 }
 
-static void judge(struct memory *m)
+static void judge(struct memory *m, bool is_seed_right)
 {
     const struct journal_found *found = &m->found;
     bool is_trusted = found->is_closed || found->is_same_boot || found->mode == JOURNAL_ALWAYS;
     m->was_whole = !m->is_new && m->is_journaled && !found->is_new && is_trusted && found->cut_seq == 0 &&
-                   !m->identity.is_rejoining;
+                   !m->identity.is_rejoining && is_seed_right;
     /* In the same boot as well: a disk that reported an error may have dropped what it had taken. */
     m->may_lack_tail = m->was_whole && !found->is_closed;
 }
 
-enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context, char error[static MEMORY_ERROR_MAX])
+enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *fn, void *context,
+                          char error[static MEMORY_ERROR_MAX])
 {
     if (!m->is_journaled)
         return STATUS_OK;
@@ -457,13 +473,14 @@ enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context,
         .context = m->loop,
     };
     read_boot(options.identity.boot);
-    struct replay replay = {.memory = m, .fn = fn, .context = context};
+    struct replay replay = {.memory = m, .fn = fn, .context = context, .wanted_seed = seed};
     enum status status = journal_open(&m->journal, &options, replay_record, &replay, &m->found, error);
     if (status != STATUS_OK)
         return status;
     if (m->found.torn_bytes)
         log_warning("replica", "the journal had a torn tail: %" PRIu64 " bytes were cut", m->found.torn_bytes);
-    judge(m);
+    m->seed = replay.seed;
+    judge(m, replay.seed == seed && seed == m->identity.seed);
     return STATUS_OK;
 }
 
@@ -492,10 +509,20 @@ void memory_set_mode(struct memory *m, enum journal_mode mode)
 
 /* --- a pass --------------------------------------------------------------- */
 
-void memory_new_core(struct memory *m)
+static void record_seed(struct memory *m)
+{
+    uint64_t seed = htole64(m->seed);
+    struct slice part = slice_make((const char *)&seed, sizeof seed);
+    if (m->journal)
+        journal_append(m->journal, SEED_RECORD, &part, 1);
+}
+
+void memory_new_core(struct memory *m, uint64_t seed)
 {
     m->mark_head = m->mark_count = 0;
     m->recorded_core_seq = m->flushed_core_seq = 0;
+    m->seed = seed;
+    record_seed(m);
 }
 
 void memory_record(struct memory *m, const struct rabia_record *record)
@@ -631,8 +658,10 @@ static pid_t timed_fork(struct memory *m)
 /* Without room for another segment the full ones before this one can still go. */
 void memory_begin_segment(struct memory *m)
 {
-    if (m->journal && !m->error)
-        m->cut_seq = journal_is_low(m->journal) ? journal_written_seq(m->journal) + 1 : journal_cut(m->journal);
+    if (!m->journal || m->error)
+        return;
+    m->cut_seq = journal_is_low(m->journal) ? journal_written_seq(m->journal) + 1 : journal_cut(m->journal);
+    record_seed(m);
 }
 
 static void save_ended(struct memory *m, bool is_ok)
@@ -690,6 +719,21 @@ enum status memory_save_now(struct memory *m, const struct memory_save *save)
 bool memory_is_saving(const struct memory *m)
 {
     return m->child > 0;
+}
+
+void memory_save_stop(struct memory *m)
+{
+    if (m->child <= 0)
+        return;
+    kill(m->child, SIGKILL);
+    waitpid(m->child, NULL, 0);
+    m->child = -1;
+    log_notice("replica", "the snapshot under way is given up: the data it holds is out of force");
+}
+
+void memory_give_up(struct memory *m)
+{
+    (void)fail(m, STATUS_IO);
 }
 
 static enum status socket_sink(void *context, const void *bytes, size_t size)
@@ -762,14 +806,15 @@ void memory_cron(struct memory *m, uint64_t now_us)
 
 enum status memory_close(struct memory *m)
 {
-    if (m->child > 0) {
-        kill(m->child, SIGKILL);
-        waitpid(m->child, NULL, 0);
-        m->child = -1;
-    }
+    memory_save_stop(m);
     if (!m->journal || m->error)
         return m->error ? STATUS_IO : STATUS_OK;
-    enum status status = journal_close(m->journal);
+    /* A life that said nothing has not settled what the one before may have lost: its end
+     * must not look as if nothing were missing. */
+    bool is_unsettled = m->may_lack_tail && m->recorded_core_seq == 0;
+    enum status status = is_unsettled ? STATUS_OK : journal_close(m->journal);
+    if (is_unsettled)
+        journal_free(m->journal);
     m->journal = NULL;
     return status;
 }

@@ -82,10 +82,10 @@ enum status memory_load_snapshot(struct memory *m, const char *path, struct snap
 /* The newest snapshot's path. */
 const char *memory_snapshot_path(const struct memory *m);
 
-/* Opens the journal and hands over every record, in order.  Without journal:
- * nothing. */
+/* Opens the journal and hands over every record of the cluster with that seed, in order: what an
+ * earlier or later epoch left there is passed by.  Without journal: nothing. */
 typedef void memory_replay_fn(void *context, const struct rabia_record *record);
-enum status memory_replay(struct memory *m, memory_replay_fn *replay, void *context,
+enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *replay, void *context,
                           char error[static MEMORY_ERROR_MAX]) MUST_CHECK;
 /* While replaying: bytes of the journal's files read, and in all. */
 void memory_replay_progress(const struct memory *m, uint64_t *done, uint64_t *total);
@@ -101,8 +101,8 @@ void memory_set_mode(struct memory *m, enum journal_mode mode);
 
 /* --- a pass --------------------------------------------------------------- */
 
-/* A new core begins to count its records from 1. */
-void memory_new_core(struct memory *m);
+/* A new core, of the cluster with that seed, begins to count its records from 1. */
+void memory_new_core(struct memory *m, uint64_t seed);
 void memory_record(struct memory *m, const struct rabia_record *record);
 /* Writes; asks for a flush if a record of this pass needs one, in every mode.  A status other
  * than OK is final: nothing may be said any more. */
@@ -129,6 +129,10 @@ enum status memory_save_begin(struct memory *m, const struct memory_save *save) 
 /* Here and now, while everything waits. */
 enum status memory_save_now(struct memory *m, const struct memory_save *save) MUST_CHECK;
 bool memory_is_saving(const struct memory *m);
+/* The save under way, if any, holds what is out of force: it comes to nothing. */
+void memory_save_stop(struct memory *m);
+/* What must be on disk cannot be put there, for errno: the memory fails for good. */
+void memory_give_up(struct memory *m);
 /* A child that writes a snapshot into a socket, for a peer: the reading end. */
 enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child) MUST_CHECK;
 /* About ten times a second. */

@@ -279,37 +279,36 @@ static void on_replayed(void *context, const struct rabia_record *record)
 }
 
 /* The list of members is data: what is remembered of it overrides the first one. */
-static bool restore_roster(struct replica *r, struct slice state, struct slice *core)
+static void restore_roster(struct replica *r, const struct roster *roster)
 {
-    struct roster roster;
-    *core = slice_make(NULL, 0);
-    if (state.len == 0)
-        return true;
-    if (!membership_read_state(state, core, &roster) || roster_find(&roster, r->self_id) < 0)
-        return false;
     char *first = r->members_text;
     r->members_text = NULL;
-    r->roster = roster;
+    r->roster = *roster;
     bool was_given = !r->is_joining;
     r->is_joining = false;
     membership_renumber(r);
     if (was_given && strcmp(first, r->members_text) != 0)
         log_notice("replica", "cluster-members is \"%s\", but by now the members are \"%s\"", first, r->members_text);
     mem_free(first);
-    return true;
 }
 
-static bool restore_order(struct replica *r, struct slice state)
+/* Whose data is here the snapshot says; without one, what there is is of the epoch this member
+ * knew last. */
+static bool restore_order(struct replica *r, struct slice bytes)
 {
     const struct memory_identity *identity = memory_identity(r->memory);
-    struct slice core;
-    if (identity->seed == 0 || (r->is_joining && state.len == 0))
-        return true;
-    if (!restore_roster(r, state, &core))
+    struct snapshot_state state = {.epoch = identity->epoch, .seed = identity->seed};
+    if (bytes.len > 0 && (!membership_read_state(bytes, &state) || roster_find(&state.roster, r->self_id) < 0))
         return false;
-    r->order_options.cluster_seed = r->apply.seed = identity->seed;
-    r->order = rabia_restore(&r->order_options, core, replica_now(r));
-    r->order_seed = identity->seed;
+    r->loaded_epoch = state.epoch;
+    r->loaded_seed = state.seed;
+    if (state.seed == 0 || (r->is_joining && bytes.len == 0))
+        return true;
+    if (bytes.len > 0)
+        restore_roster(r, &state.roster);
+    r->order_options.cluster_seed = r->apply.seed = state.seed;
+    r->order = rabia_restore(&r->order_options, state.core, replica_now(r));
+    r->order_seed = state.seed;
     r->order_deadline_us = replica_now(r);
     return r->order != NULL;
 }
@@ -323,8 +322,8 @@ static void make_claim(struct replica *r)
     struct formation_claim own = {
         .stage = is_whole ? FORMATION_FORMED : FORMATION_GATHERING,
         .has_memory = is_whole,
-        .epoch = identity->epoch,
-        .seed = identity->seed,
+        .epoch = r->loaded_epoch,
+        .seed = r->loaded_seed,
         .position = r->apply.position,
     };
     memcpy(own.secret, identity->hash_secret, sizeof own.secret);
@@ -374,12 +373,13 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
         return status;
     if (!is_there && memory_identity(r->memory)->seed)
         keyspace_set_hash_secret(r->keyspace, memory_identity(r->memory)->hash_secret);
-    if (!restore_order(r, is_there ? head.state : slice_make(NULL, 0))) {
+    /* A restored snapshot begins a cluster of its own. */
+    if (!restore_order(r, is_there && !r->restore_path ? head.state : slice_make(NULL, 0))) {
         snprintf(error, REPLICA_ERROR_MAX, "%s: its place in the order is malformed", memory_snapshot_path(r->memory));
         return STATUS_MALFORMED;
     }
     struct roster given = r->roster;
-    status = memory_replay(r->memory, on_replayed, r, error);
+    status = memory_replay(r->memory, r->loaded_seed, on_replayed, r, error);
     if (status == STATUS_OK && r->is_journal_damaged && memory_identity(r->memory)->is_rejoining)
         forget_replayed(r, &given);
     if (status == STATUS_OK && r->is_journal_damaged) {

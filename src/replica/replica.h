@@ -185,6 +185,10 @@ uint64_t replica_incarnation(const struct replica *r);
  * the next call.  Most refusals come out of the order instead. */
 const char *replica_refusal_of_change(struct replica *r, int argc, const struct slice *argv);
 
+/* RABIA RECOVER FORCE: the members that are here go on without the others, for good, in a new epoch with the newest
+ * data among them.  text tells what is kept, given up and perhaps lost; or, with false, why not. */
+bool replica_recover_force(struct replica *r, char *text, size_t size);
+
 /* RABIA ROSTER version cluster id: the list of members, for one that joins.  An error
  * text, or NULL and *answer is filled. */
 struct replica_roster_question {

@@ -40,8 +40,15 @@ enum {
     FIRST_LAP = 1,           /* so that position 0 means: nothing yet */
     HEARD_US = 1000 * 1000,  /* a peer that spoke within this is there */
     SAVE_RULES_MAX = 16,
-    /* Of a snapshot's state: two lengths, the core's export, the roster. */
-    REPLICA_STATE_BYTES_MAX = 8 + RABIA_EXPORT_BYTES + ROSTER_BYTES_MAX,
+    /* Of a snapshot's state: epoch, seed, two lengths, the core's export, the roster. */
+    REPLICA_STATE_BYTES_MAX = 24 + RABIA_EXPORT_BYTES + ROSTER_BYTES_MAX,
+};
+
+/* What a snapshot holds besides the data. */
+struct snapshot_state {
+    uint64_t epoch, seed; /* whose data it is */
+    struct slice core;    /* its export; points into the bytes that were read */
+    struct roster roster;
 };
 
 /* An answer to RABIA ROSTER. */
@@ -109,6 +116,7 @@ struct replica {
     struct rabia_options order_options;
     struct rabia *order; /* NULL while GATHERING or READY without memory */
     uint64_t order_seed; /* of the epoch it belongs to */
+    uint64_t loaded_epoch, loaded_seed; /* of the data that was here at the start; 0: none, or of no epoch */
     uint64_t superseded_by; /* an incarnation of ours that others know */
     struct rabia_out out;
     uint64_t order_deadline_us;
@@ -239,8 +247,8 @@ bool membership_hears_quorum(const struct replica *r, uint16_t mask);
 /* Removed, and out of force. */
 bool membership_is_gone(const struct replica *r, uint64_t id);
 size_t membership_write_state(const struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX]);
-/* False: malformed.  core points into state. */
-bool membership_read_state(struct slice state, struct slice *core, struct roster *roster);
+/* False: malformed. */
+bool membership_read_state(struct slice bytes, struct snapshot_state *state);
 
 /* --- joining.c -------------------------------------------------------------- */
 

@@ -9,6 +9,8 @@
 /* Who is waited for: those that count at the frontier, and those that soon will. */
 static uint16_t needed_members(const struct replica *r)
 {
+    if (r->formation.own.forced)
+        return r->formation.voters & (uint16_t)r->formation.own.forced;
     if (!r->order)
         return r->formation.voters;
     struct rabia_lists lists = rabia_lists(r->order);
@@ -78,17 +80,20 @@ static void describe_forming(const struct replica *r, const char *absent, char *
     bool is_new = true;
     for (int i = 0; i < r->member_count; i++) {
         const struct formation_claim *claim = i == r->self ? &r->formation.own : &r->formation.members[i].claim;
-        if (!(r->formation.voters >> i & 1))
+        if (!(needed_members(r) >> i & 1))
             continue;
         with_memory += claim->has_memory;
         is_new &= claim->epoch == 0;
     }
-    if (is_new)
+    if (r->formation.own.forced)
+        snprintf(text, size, "recovering by force: %d of %d members are here, waiting for %s", heard_count(r),
+                 voter_count(r), absent);
+    else if (is_new)
         snprintf(text, size, "a new cluster needs all members once: %d of %d are here, waiting for %s",
                  heard_count(r), voter_count(r), absent);
     else
         snprintf(text, size,
-                 "%d of %d members have their memory, need %d; or all once, to recover: %d are here, waiting for %s",
+                 "%d of %d members have their memory, need %d; or all once, to recover: %d are here, waiting for %s (if they are lost for good: RABIA RECOVER FORCE)",
                  with_memory, voter_count(r), voter_count(r) / 2 + 1, heard_count(r), absent);
 }
 

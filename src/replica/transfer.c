@@ -164,7 +164,9 @@ void transfer_want(struct replica *r)
 {
     if (r->is_installing)
         return;
-    /* From here until a snapshot of ours is durable, the journal has a gap. */
+    /* From here until a snapshot of ours is durable, the journal has a gap; one that was begun before
+     * does not count. */
+    memory_save_stop(r->memory);
     if (!forming_save_identity(r, true))
         return;
     r->is_installing = true;
@@ -191,21 +193,21 @@ static void begin_receiving(struct replica *r)
 static void install(struct replica *r)
 {
     const struct snapshot_head *head = snapshot_reader_head(r->receiving);
-    struct slice core;
-    struct roster roster;
-    if (!membership_read_state(head->state, &core, &roster) || roster_find(&roster, r->self_id) != r->self) {
+    struct snapshot_state state;
+    if (!membership_read_state(head->state, &state) || state.seed != r->order_seed ||
+        roster_find(&state.roster, r->self_id) != r->self) {
         log_warning("replica", "the snapshot from member %u knows nothing of this one",
                     r->members[r->receiving_from].id);
         ask(r);
         return;
     }
     proposer_abandon(&r->proposer);
-    if (!rabia_install(r->order, core, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
+    if (!rabia_install(r->order, state.core, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
         log_warning("replica", "the snapshot from member %u is not ahead of what is here", r->members[r->receiving_from].id);
         ask(r);
         return;
     }
-    r->roster = roster;
+    r->roster = state.roster;
     r->is_roster_dirty = true;
     r->apply.position = head->position;
     keyspace_advance(r->keyspace, head->logical_time_ms);

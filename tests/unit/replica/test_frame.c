@@ -169,7 +169,7 @@ static void test_claims_come_back(void **state)
     (void)state;
     struct formation_claim read, claim = {.stage = FORMATION_REJOINING, .has_memory = true, .epoch = 3,
                                           .seed = UINT64_MAX, .position = 1 << 20, .future = 5, .secret = {6, 7},
-                                          .roster = 8};
+                                          .roster = 8, .forced = 9};
     struct buf payload = {0};
     frame_add_claim(&payload, &claim);
     for (size_t size = 0; size <= buf_size(&payload); size++) {
@@ -183,7 +183,7 @@ static void test_claims_come_back(void **state)
     assert_int_equal(read.stage, claim.stage);
     assert_int_equal(read.has_memory, claim.has_memory);
     assert_true(read.epoch == claim.epoch && read.seed == claim.seed && read.position == claim.position);
-    assert_true(read.future == claim.future && read.roster == claim.roster);
+    assert_true(read.future == claim.future && read.roster == claim.roster && read.forced == claim.forced);
     assert_true(read.secret[0] == claim.secret[0] && read.secret[1] == claim.secret[1]);
     for (int at = 0; at < 2; at++) { /* stage, memory */
         struct buf out = {0};
