@@ -84,7 +84,8 @@ struct replica {
     int save_rule_count;
     size_t journal_rewrite_bytes;
     uint64_t loading_done, loading_total;
-    int64_t loading_since_s;
+    int64_t loading_since_s, loading_pumped_us, loading_logged_us;
+    uint64_t snapshot_bytes, loaded_keys; /* of the snapshot this process began with */
     bool (*loading_pump)(void *context);
     void *loading_context;
 
