@@ -222,7 +222,9 @@ static bool all_are_ready(const struct formation *f)
  * the new epoch. */
 static bool future_has_come(const struct formation *f)
 {
-    return is_formed_by_another(f, f->own.future) || (f->base == f->self && all_are_ready(f));
+    bool is_from_nothing = f->base_epoch == 0 && f->future_position == 0;
+    return is_formed_by_another(f, f->own.future) ||
+           (f->base == f->self && all_are_ready(f) && !(is_from_nothing && f->is_new_held));
 }
 
 /* The formed member with the newest epoch, or NULL. */
@@ -292,6 +294,12 @@ static bool advance(struct formation *f)
     struct formation_claim before = f->own;
     look_around(f);
     return f->is_superseded || !is_same_claim(&before, &f->own);
+}
+
+bool formation_hold_new(struct formation *f, bool is_held)
+{
+    f->is_new_held = is_held;
+    return advance(f);
 }
 
 bool formation_begin(struct formation *f)

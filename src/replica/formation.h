@@ -42,16 +42,17 @@
  * nor applies unless the stage is REJOINING or FORMED.
  *
  * Members are those with a voice.  While a change of them is under way, those of both lists: all of them
- * must be there to recover together, and unless a quorum of either list remembers they have to, for a member
- * without memory rejoins by both.  Not everybody knows of the change then.  Whoever knows less says READY
+ * must be there to recover together, and that is what is left unless a quorum of either remembers, for a
+ * member without memory rejoins by both.  Not everybody knows of the change then.  Whoever knows less says READY
  * for the future that the base names by the newer list; the base alone judges whether all are READY.
  *
  * Forced: an operator gave up all members but some (formation_force).  These recover together whatever they
  * remember, and the new epoch has no other members: forced_mask tells the driver.  The word goes around with the
  * claims; a later one overrides.  Nobody heeds it who hears a quorum that remembers.
  *
- * A learner's claim  is heard and counts for nothing; a learner itself only rejoins.  Who holds no data of the epoch in force rejoins only by a list of members at
- * least as new as the formed peer's: the driver fetches it (joining.c).
+ * A learner's claim is heard and counts for nothing; a learner itself only rejoins.  Who holds no data of
+ * the epoch in force rejoins only by a list of members at least as new as the formed peer's: the driver
+ * fetches it (joining.c).
  *
  * Pure logic: link.c and replica.c carry the words. */
 #ifndef REPLICA_FORMATION_H
@@ -98,6 +99,7 @@ struct formation {
     uint8_t base;
     bool was_formed; /* before READY: where to go back to */
     bool was_rejoining;
+    bool is_new_held; /* a cluster is not begun from nothing now */
     uint64_t forced_done; /* what was formed by force last */
     /* For the driver, which clears them once it has done so: */
     uint16_t forced_mask; /* the epoch just formed has these members alone; 0: it was not forced */
@@ -129,6 +131,9 @@ enum formation_meeting {
 };
 /* A process of peer introduced itself, or was named by another member. */
 enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
+
+/* While is_held this member begins no cluster from nothing: there may be one already.  Returns as those below. */
+bool formation_hold_new(struct formation *f, bool is_held);
 
 /* Each returns true if our own claim changed, so that it must be told to all, or if we
  * are superseded. */

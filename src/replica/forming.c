@@ -6,6 +6,13 @@
 #include "base/random.h"
 #include "replica/replica_private.h"
 
+/* Members dial each other no less often than LINK_BACKOFF_MAX_US.  So whoever belongs to a cluster already, though
+ * its disk and its list of members say nothing of it, has heard of it by then. */
+enum {
+    NEW_AFTER_US = LINK_BACKOFF_MAX_US + 200 * 1000,
+    ELDER_US = 10 * 1000 * 1000, /* an elder that is not heard again is gone */
+};
+
 /* --- saying --------------------------------------------------------------- */
 
 static void refresh_identity(struct replica *r)
@@ -253,6 +260,28 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation)
     }
     refresh_identity(r);
     return true;
+}
+
+/* --- a cluster from nothing ---------------------------------------------------- */
+
+void forming_meet_elder(struct replica *r, uint64_t id)
+{
+    r->elder_us = replica_now(r);
+    r->elder_id = (uint16_t)id;
+    (void)formation_hold_new(&r->formation, true);
+}
+
+bool forming_knows_elder(const struct replica *r)
+{
+    return r->elder_us != 0 && replica_now(r) < r->elder_us + ELDER_US;
+}
+
+void forming_cron(struct replica *r)
+{
+    if (!r->formation.is_new_held || replica_now(r) < r->begun_us + NEW_AFTER_US || forming_knows_elder(r))
+        return;
+    if (formation_hold_new(&r->formation, false))
+        forming_act(r);
 }
 
 /* --- by force ---------------------------------------------------------------- */

@@ -182,6 +182,17 @@ static enum status hear_ping(struct replica *r, uint8_t peer, const struct frame
     return STATUS_OK;
 }
 
+static enum status hear_clock(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t wall_ms;
+    enum status status = frame_read_word(frame, &wall_ms);
+    if (status == STATUS_OK && wall_ms > INT64_MAX / 1000)
+        status = STATUS_MALFORMED;
+    if (status == STATUS_OK)
+        ordering_note_clock(r, peer, wall_ms);
+    return status;
+}
+
 static enum status hear_ask(struct replica *r, uint8_t peer, const struct frame *frame)
 {
     struct frame_ask ask;
@@ -239,6 +250,7 @@ static enum status hear(struct replica *r, uint8_t peer, const struct frame *fra
     case FRAME_STATE: return hear_claim(r, peer, frame);
     case FRAME_PING:
     case FRAME_PONG: return hear_ping(r, peer, frame);
+    case FRAME_CLOCK: return hear_clock(r, peer, frame);
     default: break;
     }
     if (!is_of_epoch(r, frame))
@@ -318,6 +330,11 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
     if (r->is_loading)
         return refuse(r, hello, "this server is still loading and does not know yet who it is");
     int from = index_of(r, hello->from_id);
+    if (from < 0 && !is_first && r->formation.own.epoch == 0) {
+        forming_meet_elder(r, hello->from_id);
+        return refuse(r, hello, "it belongs to a cluster that has this server for a member, but this server has lost its "
+                                "data and its cluster-members do not name it: name it in cluster-join");
+    }
     if (from < 0 || from == r->self || hello->incarnation == 0)
         return refuse(r, hello, "it is not a member");
     if (!forming_meet(r, (uint8_t)from, hello->incarnation)) {

@@ -87,7 +87,8 @@ struct replica {
     int save_rule_count;
     size_t journal_rewrite_bytes;
     uint64_t loading_done, loading_total;
-    int64_t loading_since_s;
+    int64_t loading_since_s, loading_pumped_us, loading_logged_us;
+    uint64_t snapshot_bytes, loaded_keys; /* of the snapshot this process began with */
     bool (*loading_pump)(void *context);
     void *loading_context;
 
@@ -119,6 +120,9 @@ struct replica {
     struct rabia *order; /* NULL while GATHERING or READY without memory */
     uint64_t order_seed; /* of the epoch it belongs to */
     uint64_t loaded_epoch, loaded_seed; /* of the data that was here at the start; 0: none, or of no epoch */
+    uint64_t begun_us;      /* since when peers can find us */
+    uint64_t elder_us;      /* when a member of a cluster we know nothing of took us for one of its own; 0: never */
+    uint16_t elder_id;
     uint64_t superseded_by; /* an incarnation of ours that others know */
     struct rabia_out out;
     uint64_t order_deadline_us;
@@ -135,9 +139,9 @@ struct replica {
     struct timer wake_timer;
     uint64_t pass_us; /* when the last pass ended */
     uint64_t cluster_timeout_us, quorum_lost_us, wait_logged_us, claim_said_us;
-    struct refused_clock {
-        uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */
-    } refused_clocks[RABIA_MEMBERS_MAX];
+    struct peer_clock {
+        uint64_t wall_ms, heard_us; /* that peer's wall clock, and when it told; 0: it has not */
+    } peer_clocks[RABIA_MEMBERS_MAX];
     uint8_t hearing; /* the peer whose messages the step under way is about */
     uint64_t batches_applied, batches_void, clock_refusals;
 
@@ -191,6 +195,8 @@ void ordering_propose(struct replica *r);
 void ordering_send(struct replica *r, const struct rabia_outgoing *outgoing);
 /* The wall clock for a batch of ours. */
 uint64_t ordering_clock_ms(const struct replica *r);
+/* A peer tells its wall clock. */
+void ordering_note_clock(struct replica *r, uint8_t peer, uint64_t wall_ms);
 void ordering_note_digest(struct replica *r, uint8_t member, const struct frame_digest *digest);
 /* Whether the stage and the disk let this replica take part. */
 bool ordering_may_step(const struct replica *r);
@@ -208,6 +214,10 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation);
 bool forming_save_identity(struct replica *r, bool is_rejoining);
 /* A snapshot became durable. */
 void forming_saved(struct replica *r);
+/* A member of a cluster with that name, who is not on our list, takes us for one of its own. */
+void forming_meet_elder(struct replica *r, uint64_t id);
+bool forming_knows_elder(const struct replica *r);
+void forming_cron(struct replica *r);
 /* The core fell behind, or has rejoined: what its out says. */
 void forming_honour(struct replica *r);
 

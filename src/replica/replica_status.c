@@ -88,6 +88,9 @@ static void describe_forming(const struct replica *r, const char *absent, char *
     if (r->formation.own.forced)
         snprintf(text, size, "recovering by force: %d of %d members are here, waiting for %s", heard_count(r),
                  voter_count(r), absent);
+    else if (is_new && forming_knows_elder(r))
+        snprintf(text, size, "member %u of a cluster with this name takes this server for one of its own: no new one is "
+                 "begun beside it; name an address of it in cluster-join", r->elder_id);
     else if (is_new)
         snprintf(text, size, "a new cluster needs all members once: %d of %d are here, waiting for %s",
                  heard_count(r), voter_count(r), absent);
@@ -250,6 +253,7 @@ void replica_get_status(struct replica *r, struct replica_status *status)
     status->loading_done = r->loading_done;
     status->loading_total = r->loading_total;
     status->loading_since_s = r->loading_since_s;
+    status->loaded_keys = r->loaded_keys;
     if (r->is_lone) {
         status->member_count = status->voter_count = 1;
         return;

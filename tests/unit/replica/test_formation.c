@@ -354,6 +354,23 @@ static void test_force_can_be_said_again_with_fewer(void **state)
     assert_int_equal(m[0].forced_mask, 0x1);
 }
 
+static void test_a_new_cluster_can_be_held(void **state)
+{
+    (void)state;
+    struct formation m[3];
+    struct formation_claim own = {.stage = FORMATION_GATHERING};
+    for (uint8_t i = 0; i < 3; i++) {
+        formation_init(&m[i], 3, i, 10, &own);
+        (void)formation_hold_new(&m[i], true);
+    }
+    talk(m, 3, 0x7);
+    assert_int_equal(m[0].own.stage, FORMATION_READY);
+    assert_true(formation_hold_new(&m[0], false));
+    talk(m, 3, 0x7);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(m[i].own.epoch, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_force_gives_up_who_is_not_there),
         cmocka_unit_test(test_force_is_refused_where_a_quorum_is),
         cmocka_unit_test(test_force_can_be_said_again_with_fewer),
+        cmocka_unit_test(test_a_new_cluster_can_be_held),
         cmocka_unit_test(test_random_walks_of_three),
         cmocka_unit_test(test_random_walks_of_five),
         cmocka_unit_test(test_random_walks_with_wiped_disks),
