@@ -105,7 +105,7 @@ static int end(void **state)
     return 0;
 }
 
-/* The next frame of this kind the other member hears, pings aside; it lives until the next call. */
+/* The next frame the other member hears, pings and clocks aside; it lives until the next call. */
 static bool hear(struct frame *frame)
 {
     char bytes[65536];
@@ -118,7 +118,7 @@ static bool hear(struct frame *frame)
         if (got > 0)
             buf_append(&wire, bytes, (size_t)got);
         while (frame_parse(buf_head(&wire), buf_size(&wire), frame) == STATUS_OK) {
-            if (frame->kind != FRAME_PING) {
+            if (frame->kind != FRAME_PING && frame->kind != FRAME_CLOCK) {
                 heard = frame->size;
                 return true;
             }
