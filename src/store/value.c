@@ -3,7 +3,7 @@
 /* Indexed by enum value_type. */
 static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
-    [VALUE_LIST] = NULL,
+    [VALUE_LIST] = &list_object_type,
     [VALUE_SET] = NULL,
     [VALUE_ZSET] = NULL,
     [VALUE_HASH] = NULL,
