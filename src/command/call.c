@@ -45,6 +45,20 @@ bool call_long_double(struct call *c, int index, long double *value)
     return false;
 }
 
+bool call_random_count(struct call *c, int index, int64_t *count)
+{
+    int64_t value;
+    if (!call_int64(c, index, &value))
+        return false;
+    if (value == INT64_MIN) {
+        reply_error_format(c->reply, "ERR value is out of range, value must between %lld and %lld",
+                           (long long)-INT64_MAX, (long long)INT64_MAX);
+        return false;
+    }
+    *count = value;
+    return true;
+}
+
 bool call_db_index(struct call *c, int index, int *db, const char *error)
 {
     int value;

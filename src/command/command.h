@@ -141,6 +141,9 @@ bool call_int64_or(struct call *c, int index, int64_t *value, const char *error)
 /* The range check writes error too; NULL means Redis's text for a C int. */
 bool call_int_or(struct call *c, int index, int *value, const char *error);
 bool call_long_double(struct call *c, int index, long double *value);
+/* How many members a random choice is to name: negative if it may name one
+ * twice.  Not the smallest number there is. */
+bool call_random_count(struct call *c, int index, int64_t *count);
 /* A number that is no integer answers error (NULL: the usual text), one that
  * names no database ERROR_DB_RANGE. */
 bool call_db_index(struct call *c, int index, int *db, const char *error);

@@ -129,6 +129,23 @@ bool scan_open(struct call *c, enum value_type type, struct entry **e, uint64_t 
     return scan_parse(c, 3, false, o);
 }
 
+void scan_found_init(struct scan_found *found, const struct call *c, const struct scan_options *o)
+{
+    *found = (struct scan_found){.options = o, .reply = {.protocol = c->reply->protocol}};
+    buf_init(&found->out);
+    found->reply.out = &found->out;
+}
+
+void scan_finish(struct call *c, struct scan_found *found, uint64_t cursor)
+{
+    struct slice bytes = buf_slice(&found->out);
+    reply_array(c->reply, 2);
+    scan_reply_cursor(c, cursor);
+    reply_array(c->reply, found->count);
+    reply_raw(c->reply, bytes.ptr, bytes.len);
+    buf_deinit(&found->out);
+}
+
 /* --- SCAN -------------------------------------------------------------------- */
 
 struct scan {

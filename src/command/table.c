@@ -184,6 +184,9 @@ void command_table_add_data_types(struct command_table *t)
     command_table_add(t, command_lcs_rows, command_lcs_count);
     command_table_add(t, command_bitmap_rows, command_bitmap_count);
     command_table_add(t, command_bitfield_rows, command_bitfield_count);
+    command_table_add(t, command_hash_rows, command_hash_count);
+    command_table_add(t, command_set_rows, command_set_count);
+    command_table_add(t, command_set_algebra_rows, command_set_algebra_count);
     command_table_add(t, command_key_rows, command_key_count);
     command_table_add(t, command_expire_rows, command_expire_count);
     command_table_add(t, command_scan_rows, command_scan_count);

@@ -12,7 +12,9 @@
  *
  * I1: with size 0 there is no block; otherwise depth is the least for which
  *     512^depth is at least size, and a block is there exactly if a place below
- *     size is in it (one empty block at the end may be kept). */
+ *     size is in it.
+ * I2: the leftmost block has room for 8 to 512 places, and for 512 if it is not
+ *     the only one. */
 #ifndef STORE_SEQUENCE_H
 #define STORE_SEQUENCE_H
 
@@ -22,6 +24,7 @@
 struct sequence {
     void **root;
     size_t size;
+    size_t room;    /* places of the leftmost block */
     unsigned depth; /* 0: no block */
 };
 

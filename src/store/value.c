@@ -4,9 +4,9 @@
 static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
     [VALUE_LIST] = &list_object_type,
-    [VALUE_SET] = NULL,
-    [VALUE_ZSET] = NULL,
-    [VALUE_HASH] = NULL,
+    [VALUE_SET] = &set_object_type,
+    [VALUE_ZSET] = &zset_object_type,
+    [VALUE_HASH] = &hash_object_type,
     [VALUE_STREAM] = NULL,
 };
 

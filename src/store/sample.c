@@ -1,4 +1,4 @@
-#include "command/sample.h"
+#include "store/sample.h"
 
 #include "base/check.h"
 

@@ -4,8 +4,8 @@
  * Floyd's method (Bentley and Floyd, "A sample of brilliance", 1987): for n from
  * size - count to size - 1, draw a place up to n; if it was drawn before, take n
  * itself.  Every set of places is equally likely; their order is not. */
-#ifndef COMMAND_SAMPLE_H
-#define COMMAND_SAMPLE_H
+#ifndef STORE_SAMPLE_H
+#define STORE_SAMPLE_H
 
 #include <stddef.h>
 

@@ -1,0 +1,52 @@
+"""Hashes."""
+from replies import is_same_pair_scan, is_same_pairs, is_same_shape, is_same_unordered
+
+SCRIPT = """
+FLUSHALL|SET s x|HSET h a|HSET h a 1 b|HSET s a|HSET s a 1|HSETNX s a 1|HGET s a|HGET none a|HMGET none a b|HMGET s a
+HSET h %65 1 b|HSET h a 1 a 2 b 3|HMSET h a 1|HMSET h a|HMSET h a 1 b|HSETNX h a 2|HSETNX h c 2|HSETNX none a 1|DEL none
+OBJECT ENCODING h|HSETNX h a %65|OBJECT ENCODING h|HSETNX h d %65|OBJECT ENCODING h|HDEL h d|OBJECT ENCODING h|HGETALL h
+DEL h|HSET h a 1 b 2 %64 %64|OBJECT ENCODING h|HSET h a 1 %65 2|OBJECT ENCODING h|DEL h|HSET h a %65|OBJECT ENCODING h|DEL h
+HINCRBY h2 f x|EXISTS h2|HINCRBY h2 f 5|HINCRBY h2 f 9223372036854775807|HSET h2 f " 1"|HINCRBY h2 f 1|HSET h2 f 01|HINCRBY h2 f 1
+HSET h2 f x|HINCRBY h2 f 1|HINCRBY s f x|HINCRBY s f 1|HSET h2 f -9223372036854775808|HINCRBY h2 f -1|HINCRBY h2 f 0|HINCRBY h2 g -7
+HINCRBYFLOAT h3 f nan|HINCRBYFLOAT h3 f inf|HINCRBYFLOAT h3 f -inf|HINCRBYFLOAT h3 f x|EXISTS h3|HINCRBYFLOAT h3 f 1.5|HSET h3 f x
+HINCRBYFLOAT h3 f 1|HSET h3 f inf|HINCRBYFLOAT h3 f 1|HSET h3 f 1e4900|HINCRBYFLOAT h3 f 1e4931|HINCRBYFLOAT h3 f 1.1e4932
+HINCRBYFLOAT s f nan|HINCRBYFLOAT s f 1|HSET h3 f ""|HINCRBYFLOAT h3 f 1|HSET h3 f " 1"|HINCRBYFLOAT h3 f 1|HSET h3 f "1 "|HINCRBYFLOAT h3 f 1
+HINCRBYFLOAT h4 f 1e4932|HINCRBYFLOAT h4 f 1e4932|OBJECT ENCODING h4|HSET h4 g nan|HINCRBYFLOAT h4 g 1|HSET h4 g 0x10|HINCRBYFLOAT h4 g 1
+HSET h5 f 3.0|HINCRBYFLOAT h5 f 1|HINCRBYFLOAT h5 f -0.00000000000000001|HSET h5 f 10|HINCRBYFLOAT h5 f 5.0e3|HINCRBY h5 f 1|HSTRLEN h5 f
+HSET h6 a 1 b 2|HDEL h6 a b c|HDEL h6 a|HDEL s a|HDEL none a|HSET h6 "" ""|HGET h6 ""|HSTRLEN h6 ""|HEXISTS h6 ""|HDEL h6 "" ""
+HSET r a 1 b 2|HRANDFIELD none|HRANDFIELD none 1|HRANDFIELD none -1 WITHVALUES|HRANDFIELD none x|HRANDFIELD s x|HRANDFIELD s 1 foo|HRANDFIELD s
+HRANDFIELD r 1 foo|HRANDFIELD r 1 WITHVALUES foo|HRANDFIELD r 0|HRANDFIELD r 0 WITHVALUES|HRANDFIELD r 5 WITHVALUES|HRANDFIELD r 1 withvalues
+HRANDFIELD r 9223372036854775807|HRANDFIELD r 9223372036854775807 WITHVALUES|HRANDFIELD r -9223372036854775808|HRANDFIELD r -9223372036854775807 WITHVALUES
+HRANDFIELD r 4611686018427387903 WITHVALUES|HRANDFIELD r 4611686018427387904 WITHVALUES|HRANDFIELD none -4611686018427387904 WITHVALUES
+HRANDFIELD none -4611686018427387905 WITHVALUES|HRANDFIELD r x foo|HRANDFIELD r -10|HRANDFIELD r -10 WITHVALUES|HRANDFIELD r 2|HRANDFIELD r
+HSCAN none x|HSCAN none 0 foo|HSCAN s x|HSCAN s 0|HSCAN s 0 foo|HSCAN r 0 foo|HSCAN r 0 TYPE hash|HSCAN r 0 COUNT|HSCAN r 0 COUNT 0
+HSCAN r 5 COUNT 1|HSCAN r 0 MATCH a|HSCAN none 0|HSCAN r 0 MATCH *|HSCAN r 0 match [b] count 10|HSCAN r 0 MATCH 1|HSET r "" x|HSCAN r 0 MATCH ?|HSCAN r 0 MATCH **
+HKEYS r|HVALS r|HGETALL r|HGETALL none|HKEYS none|HVALS none|HGETALL s|HKEYS s|HSTRLEN r a|HSTRLEN none a|HSTRLEN s a|HEXISTS none a|HEXISTS s a
+HLEN none|HLEN s|HLEN r|COPY r q|HGETALL q|HSET q c 3|HLEN r|RENAME q p|HLEN p|EXPIRE p 10000|HSET p d 4|TTL p|TYPE p|OBJECT ENCODING p
+EXPIRE p 0|HSET p a 1|HLEN p|SET p x|HSET p a 1|DEL p|HGET p a|GET r|INCR r|APPEND r x|SET r x GET|GETSET r x|MGET r s|SETRANGE r 0 x
+"""
+
+PATTERNS = """
+HSET %hash %field %value|HSET %hash %field %value %field %value|HSET %hash %field %value %field|HMSET %hash %field %value
+HSETNX %hash %field %value|HGET %hash %field|HMGET %hash %field %field %field|HDEL %hash %field|HDEL %hash %field %field %field
+HLEN %hash|HSTRLEN %hash %field|HEXISTS %hash %field|HKEYS %hash|HVALS %hash|HGETALL %hash
+HINCRBY %hash %field N|HINCRBYFLOAT %hash %field F|HRANDFIELD %hash|HRANDFIELD %hash %count|HRANDFIELD %hash %count WITHVALUES
+HSCAN %hash 0 COUNT 1000|HSCAN %hash 0 COUNT 1000 MATCH %field|OBJECT ENCODING %hash|DEL %hash|COPY %hash %hash REPLACE|TYPE %hash
+RENAME %hash %hash|EXPIRE %hash M|SET %hash V
+"""
+
+WORDS = {
+    "%hash": ["h1", "h1", "h2", "h2", "h3", "a"],
+    "%field": ["f", "g", "h", "", "1", "-7", "12345678901", "007", "x" * 64, "x" * 65, "\x00\xff"] +
+              ["f%d" % i for i in range(12)],
+    "%value": ["", "v", "10", "-5", "3.14", "01", "9223372036854775807", "y" * 64, "y" * 65, "y" * 300, "\x00\xff\x0f"],
+    "%count": ["0", "1", "-1", "2", "-3", "5", "-20", "100", "x"],
+}
+
+RULES = {
+    "HKEYS": is_same_unordered,
+    "HVALS": is_same_unordered,
+    "HGETALL": is_same_pairs,
+    "HRANDFIELD": is_same_shape,
+    "HSCAN": is_same_pair_scan,
+}
