@@ -185,16 +185,18 @@ bool call_timeout(struct call *c, int index, int64_t *timeout_ms)
         reply_error(c->reply, "ERR timeout is not a float or out of range");
         return false;
     }
-    long double ms = seconds * 1000;
+    /* Rounded up first: less than a millisecond below 0 is none.  What no 64 bits
+     * hold is negative to Redis. */
+    long double ms = ceill(seconds * 1000);
+    if (ms < 0 || ms >= 0x1p63L) {
+        reply_error(c->reply, "ERR timeout is negative");
+        return false;
+    }
     if (ms > (long double)(INT64_MAX - c->now_ms)) {
         reply_error(c->reply, "ERR timeout is out of range");
         return false;
     }
-    if (ms < 0) {
-        reply_error(c->reply, "ERR timeout is negative");
-        return false;
-    }
-    *timeout_ms = (int64_t)ceill(ms);
+    *timeout_ms = (int64_t)ms;
     return true;
 }
 

@@ -149,6 +149,18 @@ struct list_place list_prev(const struct value *v, struct list_place place)
     return prev ? (struct list_place){place.node, prev} : place_in(place.node->prev, false);
 }
 
+struct list_place list_find(const struct value *v, struct slice bytes)
+{
+    if (list_is_small(v))
+        return (struct list_place){.at = listpack_find(v->at, listpack_first(v->at), bytes, 1)};
+    for (struct list_node *n = list_large(v)->head; n; n = n->next) {
+        const char *lp = list_node_listpack(n), *at = listpack_find(lp, listpack_first(lp), bytes, 1);
+        if (at)
+            return (struct list_place){n, at};
+    }
+    return (struct list_place){0};
+}
+
 /* --- changing in the middle ------------------------------------------------------------ */
 
 /* The same place once the list is large: its listpack has become the first

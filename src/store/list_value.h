@@ -54,6 +54,8 @@ void list_pop(struct value *v, bool is_front);
 struct list_place list_at(const struct value *v, int64_t index);
 struct list_place list_next(const struct value *v, struct list_place place);
 struct list_place list_prev(const struct value *v, struct list_place place);
+/* The first element equal to bytes. */
+struct list_place list_find(const struct value *v, struct slice bytes);
 void list_set(struct value *v, const struct value_env *env, struct list_place place, struct slice bytes);
 void list_insert(struct value *v, const struct value_env *env, struct list_place place, bool is_after,
                  struct slice bytes);
