@@ -185,10 +185,9 @@ bool call_timeout(struct call *c, int index, int64_t *timeout_ms)
         reply_error(c->reply, "ERR timeout is not a float or out of range");
         return false;
     }
-    /* Rounded up first: less than a millisecond below 0 is none.  What no 64 bits
-     * hold is negative to Redis. */
     long double ms = ceill(seconds * 1000);
-    if (ms < 0 || ms >= 0x1p63L) {
+    /* What no 64-bit integer can hold is negative to Redis, too. */
+    if (ms < 0 || ms > (long double)INT64_MAX) {
         reply_error(c->reply, "ERR timeout is negative");
         return false;
     }

@@ -227,7 +227,8 @@ static size_t check_node(struct checked *c, const struct tree_node *node, unsign
         struct tree_item least = node_least(n->children[i], height - 1);
         CHECK(n->keys[i] == least.key);
         CHECK(n->items[i] == least.item);
-        size_t below = check_node(c, n->children[i], height - 1, is_first && i == 0, is_last && i + 1 == node->count);
+        bool is_last_child = i + 1 == node->count;
+        size_t below = check_node(c, n->children[i], height - 1, is_first && i == 0, is_last && is_last_child);
         CHECK(n->counts[i] == below);
         items += below;
     }

@@ -6,9 +6,9 @@
  *   4 bytes  length of the member, little-endian
  *            member */
 #include <math.h>
-#include <stdlib.h>
 
 #include "store/digest.h"
+#include "store/twins.h"
 #include "store/zset_private.h"
 
 enum { PAIR_HEAD_BYTES = 12 };
@@ -201,31 +201,6 @@ static bool load_large(struct value *v, struct zset_pair pair)
     return false;
 }
 
-static int compare_elements(const void *a, const void *b)
-{
-    char scratch_a[INT64_TEXT_MAX], scratch_b[INT64_TEXT_MAX];
-    const char *at_a, *at_b;
-    memcpy(&at_a, a, sizeof at_a);
-    memcpy(&at_b, b, sizeof at_b);
-    return slice_compare(listpack_text(at_a, scratch_a), listpack_text(at_b, scratch_b));
-}
-
-/* Sorts them: a compact form of a stranger's making may be large. */
-static bool compact_has_distinct_members(const char *lp)
-{
-    size_t count = listpack_count(lp) / 2, n = 0;
-    const char **members = mem_alloc((count + 1) * sizeof *members);
-    for (const char *at = listpack_first(lp); at; at = listpack_next(lp, listpack_next(lp, at)))
-        members[n++] = at;
-    CHECK(n == count);
-    qsort(members, n, sizeof *members, compare_elements);
-    bool is_distinct = true;
-    for (size_t i = 1; i < n; i++)
-        is_distinct = is_distinct && compare_elements(&members[i - 1], &members[i]) != 0;
-    mem_free(members);
-    return is_distinct;
-}
-
 static bool parse_pair(struct slice *part, struct zset_pair *pair)
 {
     if (part->len < PAIR_HEAD_BYTES)
@@ -248,7 +223,7 @@ static bool zset_load(struct value *v, const struct value_env *env, struct slice
         if (!parse_pair(&part, &pair) || !(is_compact(v) ? load_compact(v, pair) : load_large(v, pair)))
             return false;
     }
-    return !is_last || (zset_size(v) > 0 && (!is_compact(v) || compact_has_distinct_members(v->at)));
+    return !is_last || (zset_size(v) > 0 && (!is_compact(v) || !listpack_has_twins(v->at, 2, &env->secret)));
 }
 
 /* --- checking ------------------------------------------------------------------------- */
@@ -284,7 +259,8 @@ static void check_compact(const char *lp)
         CHECK(at == listpack_first(lp) || pair.score != last.score || slice_compare(pair.member, last.member) > 0);
         last = pair;
     }
-    CHECK(compact_has_distinct_members(lp));
+    static const struct key_hash_secret any_secret;
+    CHECK(!listpack_has_twins(lp, 2, &any_secret));
 }
 
 static void zset_check(const struct value *v)

@@ -4,8 +4,6 @@
 
 #include "store/zset_private.h"
 
-enum { SCORE_TEXT_MAX = 32 };
-
 static bool is_compact(const struct value *v)
 {
     return v->encoding == ENCODING_LISTPACK;
@@ -31,15 +29,25 @@ static bool score_is_int(double score, int64_t *integer)
     return (double)*integer == score;
 }
 
-static struct slice score_text(double score, char text[static SCORE_TEXT_MAX])
+static struct slice fraction_text(double score, char text[static ZSET_SCORE_TEXT_MAX])
+{
+    int length = snprintf(text, ZSET_SCORE_TEXT_MAX, "%.17g", score);
+    CHECK(length > 0);
+    CHECK(length < ZSET_SCORE_TEXT_MAX);
+    return slice_make(text, (size_t)length);
+}
+
+static struct slice score_text(double score, char text[static ZSET_SCORE_TEXT_MAX])
 {
     int64_t integer;
     if (score_is_int(score, &integer))
         return slice_make(text, int64_to_text(integer, text));
-    int length = snprintf(text, SCORE_TEXT_MAX, "%.17g", score);
-    CHECK(length > 0);
-    CHECK(length < SCORE_TEXT_MAX);
-    return slice_make(text, (size_t)length);
+    return fraction_text(score, text);
+}
+
+struct slice zset_score_text(const struct value *v, double score, char text[static ZSET_SCORE_TEXT_MAX])
+{
+    return is_compact(v) ? score_text(score, text) : fraction_text(score, text);
 }
 
 double zset_compact_score(const char *at)
@@ -55,14 +63,14 @@ double zset_compact_score(const char *at)
 
 char *zset_compact_append(char *lp, struct slice member, double score)
 {
-    char text[SCORE_TEXT_MAX];
+    char text[ZSET_SCORE_TEXT_MAX];
     lp = listpack_append(lp, member);
     return listpack_append(lp, score_text(score, text));
 }
 
 bool zset_compact_has_room(const char *lp, struct slice member)
 {
-    return listpack_has_room(lp, listpack_element_bytes(member) + SCORE_TEXT_MAX);
+    return listpack_has_room(lp, listpack_element_bytes(member) + ZSET_SCORE_TEXT_MAX);
 }
 
 static const char *compact_score_at(const char *lp, const char *member_at)
@@ -114,7 +122,7 @@ static char *compact_insert(char *lp, struct slice member, double score)
 {
     if (compact_is_above_last(lp, member, score))
         return zset_compact_append(lp, member, score);
-    char text[SCORE_TEXT_MAX];
+    char text[ZSET_SCORE_TEXT_MAX];
     const char *at = compact_position(lp, member, score);
     lp = listpack_insert(lp, &at, member);
     at = listpack_next(lp, at);
@@ -139,7 +147,7 @@ static bool compact_may_stay(const char *lp, const char *at, double score)
 /* The member's bytes are in the listpack and must be taken out before it moves. */
 static char *compact_move(char *lp, const char *at, double score)
 {
-    char text[SCORE_TEXT_MAX], scratch[INT64_TEXT_MAX];
+    char text[ZSET_SCORE_TEXT_MAX], scratch[INT64_TEXT_MAX];
     if (compact_may_stay(lp, at, score)) {
         at = compact_score_at(lp, at);
         return listpack_replace(lp, &at, score_text(score, text));
@@ -239,6 +247,23 @@ struct value zset_create(void)
     return (struct value){listpack_create(), ENCODING_LISTPACK};
 }
 
+static int64_t entries_max(const struct value_env *env)
+{
+    return setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_ENTRIES);
+}
+
+static int64_t value_max(const struct value_env *env)
+{
+    return setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_VALUE);
+}
+
+struct value zset_create_for(const struct value_env *env, size_t count, size_t longest)
+{
+    if (count > (uint64_t)entries_max(env) || longest > (uint64_t)value_max(env))
+        return (struct value){zset_large_create(env), ENCODING_SKIPLIST};
+    return zset_create();
+}
+
 size_t zset_size(const struct value *v)
 {
     return is_compact(v) ? compact_size(v->at) : tree_size(&zset_of(v)->order);
@@ -267,9 +292,7 @@ struct zset_found zset_find(const struct value *v, struct slice member)
 /* True if one more member of this size keeps the value compact. */
 static bool may_stay_compact(const struct value *v, const struct value_env *env, struct slice member)
 {
-    int64_t entries_max = setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_ENTRIES);
-    int64_t value_max = setting_value(&env->settings, SETTING_ZSET_MAX_LISTPACK_VALUE);
-    return compact_size(v->at) < (uint64_t)entries_max && member.len <= (uint64_t)value_max &&
+    return compact_size(v->at) < (uint64_t)entries_max(env) && member.len <= (uint64_t)value_max(env) &&
            zset_compact_has_room(v->at, member);
 }
 

@@ -41,6 +41,9 @@ struct zset_pair {
 
 /* Empty and compact. */
 struct value zset_create(void);
+/* Empty, in the form that so many members will have, the longest of which has so
+ * many bytes. */
+struct value zset_create_for(const struct value_env *env, size_t count, size_t longest);
 /* All at once, for values that are in no entry. */
 void zset_free(struct value v);
 /* O(1) below 32768 members in the compact form. */
@@ -110,6 +113,11 @@ struct zset_iterator {
 void zset_iterate(struct zset_iterator *i, const struct value *v, size_t rank, bool is_reverse);
 /* False at the end.  The member lives until the next call or change. */
 bool zset_next(struct zset_iterator *i, struct zset_pair *pair);
+
+/* A score of this value's as ZSCAN shows it: as the compact form writes it, but
+ * in the large form without regard to whole numbers. */
+enum { ZSET_SCORE_TEXT_MAX = 32 };
+struct slice zset_score_text(const struct value *v, double score, char text[static ZSET_SCORE_TEXT_MAX]);
 
 /* ZSCAN: visits about count members from cursor on, all of them in the compact
  * form, and returns the next cursor, 0 at the end (dict.h). */

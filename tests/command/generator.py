@@ -4,8 +4,18 @@ boundary values, so that sequences meet each other's keys.
 Relative expiry times are thousands of seconds and far apart, so that a reply
 does not depend on when a command runs; times in the past are followed by a
 look at the key, which removes it on both sides.
+
+Each generator_*.py beside this file adds FAMILIES, a list of (weight, function
+of the generator that returns a command).
 """
+import functools
+import glob
+import importlib
+import os
 import random
+
+MORE = [importlib.import_module(os.path.basename(path)[:-3])
+        for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "generator_*.py")))]
 
 KEYS = [b"a", b"b", b"c", b"d", b"key:1", b"key:2", b"", b"\x00\xff", b"with space", b"a\r\nb", b"*glob[a-z]?",
         b"l" * 300]
@@ -34,7 +44,7 @@ class Generator:
         self.families = [
             (40, self.string_command), (20, self.bit_command), (20, self.key_command), (15, self.expiry_command),
             (4, self.database_command), (6, self.connection_command),
-        ]
+        ] + [(weight, functools.partial(command, self)) for module in MORE for weight, command in module.FAMILIES]
         self.weights = [weight for weight, _ in self.families]
 
     # --- arguments ---

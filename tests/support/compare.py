@@ -79,6 +79,45 @@ def sorted_items(a, b):
     return sorted(map(repr, a[1])) == sorted(map(repr, b[1]))
 
 
+def sorted_pairs(a, b):
+    """A flat list of pairs, or a map."""
+    if a[0] != b[0] or a[0] not in "*%" or a[1] is None or b[1] is None or len(a[1]) != len(b[1]):
+        return a == b
+
+    def pairs(items):
+        return sorted(map(repr, zip(items[::2], items[1::2])))
+    return pairs(a[1]) == pairs(b[1])
+
+
+def drawn(a, b):
+    """A random choice: as many of the same kind."""
+    if a[0] != b[0] or a[0] in "-:":
+        return a == b
+    if isinstance(a[1], list) and isinstance(b[1], list):
+        return len(a[1]) == len(b[1])
+    return (a[1] is None) == (b[1] is None)
+
+
+def collection_scan(items):
+    """Of a collection that is visited in one step, so that cursors are 0."""
+    def same(a, b):
+        return a == b or a[0] == b[0] == "*" and a[1][0] == b[1][0] and items(a[1][1], b[1][1])
+    return same
+
+
+def pop(words):
+    """All of a set comes in any order, some of it is random."""
+    takes_all = len(words) == 3 and words[2].isdigit() and int(words[2]) >= 1000
+    return sorted_items if takes_all else drawn
+
+
+COLLECTION_RULES = {
+    b"HKEYS": sorted_items, b"HVALS": sorted_items, b"HGETALL": sorted_pairs, b"HRANDFIELD": drawn,
+    b"HSCAN": collection_scan(sorted_pairs), b"SMEMBERS": sorted_items, b"SINTER": sorted_items, b"SUNION": sorted_items,
+    b"SDIFF": sorted_items, b"SRANDMEMBER": drawn, b"SSCAN": collection_scan(sorted_items),
+}
+
+
 def scan(words):
     """Cursors are each server's own: only a scan that surely ends at once has a
     result to compare, whatever its order."""
@@ -150,6 +189,10 @@ def rule_for(words):
         return sorted_items
     if name == b"SCAN":
         return scan(words)
+    if name in COLLECTION_RULES:
+        return COLLECTION_RULES[name]
+    if name == b"SPOP":
+        return pop(words)
     if name == b"RANDOMKEY":
         return nullness
     if name in (b"TIME", b"INFO", b"ROLE"):
