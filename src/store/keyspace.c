@@ -564,7 +564,7 @@ struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key)
     return e;
 }
 
-struct entry *keyspace_touch(struct keyspace *ks, int db, struct slice key)
+struct entry *keyspace_access(struct keyspace *ks, int db, struct slice key)
 {
     struct entry *e = keyspace_look(ks, db, key);
     if (e)

@@ -119,7 +119,7 @@ bool keyspace_is_active_expire(const struct keyspace *ks);
  * (access clock or frequency, local, never replicated), touch does so even while
  * accesses go unnoticed; look only counts; peek does neither. */
 struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key);
-struct entry *keyspace_touch(struct keyspace *ks, int db, struct slice key);
+struct entry *keyspace_access(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_look(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
 /* For commands that will write: like find, but an expired key is removed
