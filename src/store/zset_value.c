@@ -52,11 +52,11 @@ struct slice zset_score_text(const struct value *v, double score, char text[stat
 
 double zset_compact_score(const char *at)
 {
-    struct listpack_element element = listpack_get(at);
-    if (element.is_int)
-        return (double)element.integer;
+    int64_t integer;
+    if (listpack_int(at, &integer))
+        return (double)integer;
     double score;
-    bool is_score = slice_to_double(element.bytes, &score);
+    bool is_score = slice_to_double(listpack_get(at).bytes, &score);
     CHECK(is_score);
     return score;
 }
