@@ -62,22 +62,6 @@ static bool is_too_long(const struct value_env *env, struct slice text)
     return (int64_t)text.len > setting_value(&env->settings, SETTING_HASH_MAX_LISTPACK_VALUE);
 }
 
-void hash_expect(struct value *v, const struct value_env *env, const struct slice *texts, size_t count)
-{
-    if (!is_compact(v))
-        return;
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        bytes += texts[i].len;
-        if (is_too_long(env, texts[i])) {
-            leave_compact(v, env);
-            return;
-        }
-    }
-    if (!listpack_has_room(v->at, bytes))
-        leave_compact(v, env);
-}
-
 static bool compact_set(struct value *v, const struct value_env *env, struct slice field, struct slice value)
 {
     const char *at = compact_find(v->at, field);
