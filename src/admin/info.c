@@ -8,6 +8,7 @@
 
 #include "admin/version.h"
 #include "base/alloc.h"
+#include "store/watch.h"
 
 void info_human_bytes(uint64_t bytes, char text[static INFO_HUMAN_MAX])
 {
@@ -67,6 +68,9 @@ static void print_clients(const struct info_sources *from, struct buf *out)
                from->config->maxclients);
     buf_printf(out, "client_recent_max_input_buffer:%zu\r\nclient_recent_max_output_buffer:%zu\r\n",
                from->session_input_max, from->session_output_max);
+    const struct watches *watches = keyspace_watches(from->keyspace);
+    buf_printf(out, "watching_clients:%zu\r\ntotal_watched_keys:%zu\r\n", watch_watcher_count(watches),
+               watch_key_count(watches));
     buf_printf(out, "blocked_clients:%zu\r\npaused_clients:%zu\r\ntracking_clients:0\r\n", from->blocked_sessions,
                from->paused_sessions);
 }

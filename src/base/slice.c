@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/alloc.h"
+
 static unsigned char lower(unsigned char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
@@ -220,4 +222,22 @@ bool slice_glob(struct slice pattern, struct slice text, bool nocase)
         t = ++star_text;
     }
     return p == pattern.len;
+}
+
+struct slice *slices_copy(int count, const struct slice *slices, size_t *bytes)
+{
+    size_t size = (size_t)count * sizeof *slices;
+    for (int i = 0; i < count; i++)
+        size += slices[i].len;
+    struct slice *copy = mem_alloc(size);
+    char *at = (char *)(copy + count);
+    for (int i = 0; i < count; i++) {
+        if (slices[i].len)
+            memcpy(at, slices[i].ptr, slices[i].len);
+        copy[i] = slice_make(at, slices[i].len);
+        at += slices[i].len;
+    }
+    if (bytes)
+        *bytes = size;
+    return copy;
 }

@@ -58,4 +58,8 @@ size_t int64_to_text(int64_t value, char text[static INT64_TEXT_MAX]);
  * of the lengths; a pattern's stars never backtrack exponentially. */
 bool slice_glob(struct slice pattern, struct slice text, bool nocase);
 
+/* A copy in one block for mem_free: the array, then the bytes.  bytes: its
+ * size; may be NULL. */
+struct slice *slices_copy(int count, const struct slice *slices, size_t *bytes);
+
 #endif

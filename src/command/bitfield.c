@@ -222,8 +222,10 @@ static void write_all(struct call *c, const struct step *steps, int count)
         changes += run_step(c, &steps[i], bytes, size, size > had);
     if (is_new)
         call_notify(c, EVENT_NEW, "new", c->argv[1]);
-    if (changes)
+    if (changes) {
         call_notify(c, EVENT_STRING, "setbit", c->argv[1]);
+        keyspace_touch(c->ks, c->db, c->argv[1]);
+    }
     keyspace_count_changes(c->ks, changes);
 }
 

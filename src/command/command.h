@@ -58,6 +58,12 @@ enum command_flag {
                                 whatever is wrong with one is the same error (DEBUG) */
     COMMAND_PEER = 1 << 28, /* how a peer introduces itself: taken beyond maxclients */
     COMMAND_ROSTER = 1 << 27, /* changes who belongs to the cluster: run by the replica at its place in the order */
+    COMMAND_INTERNAL = 1 << 29, /* proposed by a server, never sent by a client (internal.h) */
+    COMMAND_SILENT = 1 << 30,   /* of those, one that nobody is answered */
+    COMMAND_TRANSACTION = 1 << 20, /* MULTI and its kin: the session acts on it, whatever the order has to do with it */
+    COMMAND_UNQUEUED = 1 << 22,    /* runs at once inside MULTI, too */
+    COMMAND_RUNS_QUEUED = 1 << 23, /* asks for what was queued asks for (EXEC) */
+    COMMAND_CHOOSES_DB = 1 << 21,  /* argument 1 becomes the database of what follows (SELECT) */
 };
 
 /* ACL categories a row adds to those its flags imply (write, read, admin,
@@ -118,7 +124,9 @@ struct call {
     const struct command_table *table; /* all rows (COMMAND and its kin) */
     bool is_in_transaction; /* one of a MULTI: must not wait */
     struct call_wait *wait; /* where a handler that may wait says so; NULL: nobody would, its reply goes nowhere */
-    void *host;       /* ROUTE_LOCAL rows of the rooms above: the session they serve; else NULL */
+    void *host;       /* ROUTE_LOCAL and internal rows: the session they serve; NULL: nobody waits for the reply */
+    /* Told of each command of a transaction before and after its run; with host alone. */
+    void (*on_nested)(void *host, const struct command *row, bool is_over);
 };
 
 /* Error texts several files need. */

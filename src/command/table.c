@@ -191,6 +191,8 @@ void command_table_add_data_types(struct command_table *t)
     command_table_add(t, command_zset_range_rows, command_zset_range_count);
     command_table_add(t, command_zset_pop_rows, command_zset_pop_count);
     command_table_add(t, command_zset_combine_rows, command_zset_combine_count);
+    command_table_add(t, command_geo_rows, command_geo_count);
+    command_table_add(t, command_geo_search_rows, command_geo_search_count);
     command_table_add(t, command_key_rows, command_key_count);
     command_table_add(t, command_expire_rows, command_expire_count);
     command_table_add(t, command_scan_rows, command_scan_count);

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "command/internal.h"
 #include "command/run.h"
 
 void apply_init(struct apply *a, struct keyspace *ks, const struct command_table *commands,
@@ -45,7 +46,9 @@ static const struct command *row_of(const struct apply *a, const struct call *ca
     if (op->row)
         return op->row;
     char error[COMMAND_ERROR_MAX];
-    const struct command *row = command_resolve(a->commands, call->argc, call->argv, error);
+    const struct command *row = command_is_internal_name(call->argv[0])
+                                    ? command_find_internal(call->argv[0])
+                                    : command_resolve(a->commands, call->argc, call->argv, error);
     /* Its owner resolved it with the same table (REPLICA_PROTOCOL_VERSION). */
     CHECK(row);
     return row;
@@ -64,20 +67,38 @@ static void complete_calls(struct apply *a, struct run *run)
         call->seed = random_mix(run->seed + run->write_count);
         call->position = a->position;
         call->table = a->commands;
+        call->is_in_transaction = false;
+        call->wait = NULL;
         call->host = NULL;
+        call->on_nested = NULL;
     }
+}
+
+/* What only the owner of a command has. */
+static void attend(struct apply *a, struct call *call, struct proposer_client *client, struct call_wait *wait)
+{
+    call->reply = a->clients.begin(client, call->command);
+    if ((call->command->flags & (COMMAND_INTERNAL | COMMAND_SILENT)) == COMMAND_INTERNAL && a->clients.host) {
+        call->host = a->clients.host(client);
+        call->on_nested = a->clients.on_nested;
+    }
+    if ((call->command->flags & COMMAND_BLOCKING) && a->clients.wait)
+        call->wait = wait;
 }
 
 static void run_one(struct apply *a, struct call *call, const struct proposer_op *op, uint64_t hash)
 {
     bool is_answered = op->client && op->client != a->silent;
+    struct call_wait wait = {.is_wanted = false};
     if (is_answered)
-        call->reply = a->clients.begin(op->client, call->command);
+        attend(a, call, op->client, &wait);
     if (a->roster && (call->command->flags & COMMAND_ROSTER))
         a->roster(a->roster_context, call, a->position / 16);
     else
         command_run_hinted(call, hash);
-    if (is_answered)
+    if (wait.is_wanted)
+        a->clients.wait(op->client, call, &wait);
+    else if (is_answered)
         a->clients.end(op->client, call->command, a->position);
 }
 

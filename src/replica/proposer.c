@@ -180,6 +180,62 @@ void proposer_add(struct proposer *p, struct proposer_client *client, const void
     client->newest_batch = own->sequence;
 }
 
+/* Bytes of the command at this place of encoded ones. */
+static size_t encoded_size(const char *at, const char *end)
+{
+    uint64_t body;
+    const char *begin = varint_read(at, end, &body);
+    CHECK(begin != NULL);
+    return (size_t)(begin - at) + body;
+}
+
+/* Cuts the text of the op at index out of those of its kind. */
+static size_t cut_text(struct own_batch *own, size_t index)
+{
+    struct buf *text = own->ops[index].is_write ? &own->writes : &own->reads;
+    char *at = buf_head(text), *end = at + buf_size(text);
+    for (size_t i = 0; i < index; i++)
+        if (own->ops[i].is_write == own->ops[index].is_write)
+            at += encoded_size(at, end);
+    size_t size = encoded_size(at, end);
+    memmove(at, at + size, (size_t)(end - at) - size);
+    text->tail -= size;
+    return size;
+}
+
+/* It has nothing left to say, and was not proposed. */
+static void drop_waiting(struct proposer *p, struct own_batch *own)
+{
+    if (own == p->open)
+        p->open = NULL;
+    list_remove(&own->link);
+    p->waiting_count--;
+    own_batch_recycle(p, own);
+}
+
+static void withdraw_op(struct proposer *p, struct own_batch *own, size_t index)
+{
+    p->queued_bytes -= cut_text(own, index);
+    own->op_count--;
+    memmove(own->ops + index, own->ops + index + 1, (own->op_count - index) * sizeof *own->ops);
+    if (own->op_count == 0 && !own->needs_clock)
+        drop_waiting(p, own);
+    else if (own->op_count == 0)
+        own->has_live_ops = false;
+}
+
+bool proposer_withdraw(struct proposer *p, struct proposer_client *client)
+{
+    struct own_batch *own = client->newest_batch ? find_in(&p->waiting, client->newest_batch) : NULL;
+    size_t index = own ? own->op_count : 0;
+    while (index > 0 && own->ops[index - 1].client != client)
+        index--;
+    if (index == 0 || own->batch)
+        return false;
+    withdraw_op(p, own, index - 1);
+    return true;
+}
+
 void proposer_add_clock(struct proposer *p, uint64_t now_us)
 {
     LIST_FOR_EACH(&p->in_flight, struct own_batch, link, own) {

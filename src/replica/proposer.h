@@ -106,6 +106,9 @@ void proposer_deinit(struct proposer *p);
  * on time, so that its batch must carry the clock. */
 void proposer_add(struct proposer *p, struct proposer_client *client, const void *row, bool is_write,
                   bool needs_clock, int db, int argc, const struct slice *argv, uint64_t now_us);
+/* Takes the client's newest command back, unless it has been proposed or
+ * answered; false: it is too late.  Cost: its batch. */
+bool proposer_withdraw(struct proposer *p, struct proposer_client *client);
 /* Asks for a batch that carries only the clock, unless one is on its way. */
 void proposer_add_clock(struct proposer *p, uint64_t now_us);
 

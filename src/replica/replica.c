@@ -443,6 +443,11 @@ void replica_submit(struct replica *r, struct proposer_client *client, const str
     proposer_add(&r->proposer, client, row, is_write, !is_write && needs_clock(r, row), db, argc, argv, replica_now(r));
 }
 
+bool replica_withdraw(struct replica *r, struct proposer_client *client)
+{
+    return proposer_withdraw(&r->proposer, client);
+}
+
 bool replica_is_full(const struct replica *r)
 {
     return r->proposer.queued_bytes > QUEUED_BYTES_MAX;
@@ -478,6 +483,11 @@ struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[st
     if (!r->is_lone)
         memcpy(save.hash_secret, r->formation.own.secret, sizeof save.hash_secret);
     return save;
+}
+
+void replica_want_save(struct replica *r)
+{
+    r->wants_save = true;
 }
 
 /* A save that ended may be what a rejoin or a transfer waits for. */

@@ -51,6 +51,13 @@ struct replica_clients {
     void (*end)(struct proposer_client *client, const struct command *row, uint64_t position);
     /* It was not or may not have been executed. */
     void (*fail)(struct proposer_client *client, const struct command *row, enum proposer_failure failure);
+    /* Instead of end: a COMMAND_BLOCKING row found nothing and waits (call_block).  wait->argv passes to the
+     * callee, the call's own argv lives for the call.  NULL: nothing waits. */
+    void (*wait)(struct proposer_client *client, const struct call *call, const struct call_wait *wait);
+    /* For internal rows: the session that runs what concerns it alone, NULL if it is gone; and what is told of
+     * a transaction's commands (struct call). */
+    void *(*host)(struct proposer_client *client);
+    void (*on_nested)(void *host, const struct command *row, bool is_over);
 };
 
 struct replica_options {
@@ -120,6 +127,9 @@ void replica_begin(struct replica *r);
  * client. */
 void replica_submit(struct replica *r, struct proposer_client *client, const struct command *row, int db, int argc,
                     const struct slice *argv);
+/* Takes back the newest command of a client, which will not be answered then.
+ * False if it may be on its way. */
+bool replica_withdraw(struct replica *r, struct proposer_client *client);
 /* Whether replica_submit would go beyond the bound of queued bytes; the caller
  * then stops reading from clients until replica_is_full is false again. */
 bool replica_is_full(const struct replica *r);
@@ -158,6 +168,9 @@ bool replica_is_drained(const struct replica *r);
 
 /* BGSAVE and SAVE.  STATUS_AGAIN: one is under way, or nothing to save yet. */
 enum status replica_save(struct replica *r, bool is_in_background) MUST_CHECK;
+
+/* One in the background, soon: for those who run inside a batch. */
+void replica_want_save(struct replica *r);
 
 /* --- peers --------------------------------------------------------------- */
 

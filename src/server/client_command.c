@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "command/command.h"
+#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -77,6 +78,8 @@ static void print_flags(const struct session *s, struct buf *out)
     size_t begin = buf_size(out);
     if (s->is_blocked)
         buf_append(out, "b", 1);
+    if (s->multi)
+        buf_append(out, "x", 1);
     if (s->is_closing)
         buf_append(out, "c", 1);
     if (s->is_unix)
@@ -110,8 +113,8 @@ static void print_buffers(const struct session *s, struct buf *out)
 {
     const struct buf *input = stream_in(s->stream), *output = stream_out(s->stream);
     size_t in_buffer = buf_size(output), in_all = session_output_bytes(s);
-    buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=%zu obl=%zu oll=0 omem=%zu",
-               buf_size(input), buf_room(input), resp_parser_memory(&s->parser), output->capacity, output->capacity,
+    buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=0 omem=%zu",
+               buf_size(input), buf_room(input), resp_parser_memory(&s->parser), multi_memory(s), output->capacity, output->capacity,
                in_buffer, in_all > in_buffer ? in_all - in_buffer : 0);
     buf_printf(out, " tot-mem=%zu events=%s", session_memory(s), in_all ? "rw" : "r");
 }
@@ -123,7 +126,7 @@ static void print_session(const struct session *s, struct buf *out)
                stream_peer_address(s->stream), stream_local_address(s->stream), stream_fd(s->stream),
                s->name ? s->name : "", (now_ms - s->created_ms) / 1000, (now_ms - s->last_active_ms) / 1000);
     print_flags(s, out);
-    buf_printf(out, " db=%d sub=0 psub=0 ssub=0 multi=-1", s->db);
+    buf_printf(out, " db=%d sub=0 psub=0 ssub=0 multi=%d", s->db, multi_count(s));
     print_buffers(s, out);
     buf_printf(out, " cmd=");
     print_last_command(s, out);
@@ -426,7 +429,9 @@ static void unblock_command(struct call *c)
         return;
     struct session *s = find_session(call_session(c)->server, (uint64_t)id);
     bool is_blocked = s && s->is_blocked;
-    if (is_blocked && is_error) {
+    if (is_blocked && s->waiter) {
+        blocking_end(s, is_error ? ENDING_ERROR : ENDING_TIMEOUT);
+    } else if (is_blocked && is_error) {
         session_unblock(s);
         reply_error(session_reply_begin(s), "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         session_reply_end(s);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "command/command.h"
+#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -171,6 +172,7 @@ static void reset_command(struct call *c)
     session_set_text(&s->name, SLICE_LITERAL(""));
     s->db = 0;
     s->is_readonly = false;
+    multi_end(s);
     s->is_authenticated = *s->server->config->requirepass == '\0';
     reply_simple(c->reply, "RESET");
 }
@@ -307,7 +309,7 @@ static void wait_command(struct call *c)
         __builtin_add_overflow(loop_now_us(loop), span_us, &deadline_us))
         deadline_us = INT64_MAX;
     int64_t holders = count_holders(s);
-    if (holders >= replicas) {
+    if (holders >= replicas || c->is_in_transaction) {
         reply_int(c->reply, holders);
         return;
     }
@@ -331,7 +333,7 @@ const struct command connection_command_rows[] = {
     {.name = "echo", .handler = echo_command, .arity = 2, .flags = EVERYWHERE, .categories = CATEGORY_CONNECTION,
      .group = "connection", .since = "1.0.0", .complexity = "O(1)", .summary = "Answers with the message it was given.",
      COMMAND_ARGUMENTS({.name = "message", .type = ARGUMENT_STRING})},
-    {.name = "select", .handler = select_command, .arity = 2, .flags = EVERYWHERE,
+    {.name = "select", .handler = select_command, .arity = 2, .flags = EVERYWHERE | COMMAND_CHOOSES_DB,
      .categories = CATEGORY_CONNECTION, .group = "connection", .since = "1.0.0", .complexity = "O(1)",
      .summary = "Chooses the database that later commands of this connection use.",
      COMMAND_ARGUMENTS({.name = "index", .type = ARGUMENT_INTEGER})},
@@ -353,10 +355,10 @@ const struct command connection_command_rows[] = {
                                                {.name = "password", .type = ARGUMENT_STRING})},
                             {.name = "clientname", .type = ARGUMENT_STRING, .token = "SETNAME",
                              .flags = ARGUMENT_OPTIONAL})})},
-    {.name = "quit", .handler = quit_command, .arity = -1, .flags = BEFORE_AUTH, .categories = CATEGORY_CONNECTION,
+    {.name = "quit", .handler = quit_command, .arity = -1, .flags = BEFORE_AUTH | COMMAND_UNQUEUED, .categories = CATEGORY_CONNECTION,
      .group = "connection", .since = "1.0.0", .complexity = "O(1)",
      .summary = "Closes the connection once its replies have been sent."},
-    {.name = "reset", .handler = reset_command, .arity = 1, .flags = BEFORE_AUTH,
+    {.name = "reset", .handler = reset_command, .arity = 1, .flags = BEFORE_AUTH | COMMAND_UNQUEUED,
      .categories = CATEGORY_CONNECTION, .group = "connection", .since = "6.2.0", .complexity = "O(1)",
      .summary = "Brings the connection back to the state of a new one."},
     {.name = "readonly", .handler = readonly_command, .arity = 1, .flags = EVERYWHERE,

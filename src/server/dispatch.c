@@ -7,19 +7,20 @@
  *   ROUTE_READ, _WRITE    lone: here and now
  *                         cluster: handed to the replica; answered later
  *   ROUTE_READ, READONLY  cluster: here and now, from local data */
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "command/run.h"
+#include "server/dispatch.h"
+#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
 enum {
     RUN_MAX = 16,
     RUN_ARGUMENTS_MAX = 4096, /* a run ends when it holds this many */
-    /* Of one write in a cluster: with what waits in the open batch (up to
-     * 1 MiB, replica.c) it must fit into one. */
-    WRITE_BYTES_MAX = BATCH_BYTES_MAX - 2 * 1024 * 1024,
 };
 
 struct request_run {
@@ -123,6 +124,9 @@ static void complete_call(struct session *s, struct request_run *run, int index)
     call->seed = call->position = 0;
     call->table = s->server->commands;
     call->host = s;
+    call->on_nested = session_on_nested;
+    call->is_in_transaction = false;
+    call->wait = NULL;
 }
 
 /* Only where commands run here: in a cluster the batch does it. */
@@ -139,11 +143,6 @@ static void prefetch_run(const struct session *s, struct request_run *run)
 
 /* --- handling one --------------------------------------------------------- */
 
-enum outcome {
-    HANDLED,
-    MUST_WAIT, /* nothing happened; the session is held back */
-};
-
 /* Replies leave in the order of the commands: what is answered here waits until
  * nothing is pending. */
 static bool must_stall(struct session *s)
@@ -154,7 +153,7 @@ static bool must_stall(struct session *s)
     return true;
 }
 
-static enum outcome answer_error(struct session *s, const struct command *row, const char *text)
+enum outcome dispatch_error(struct session *s, const struct command *row, const char *text)
 {
     if (must_stall(s))
         return MUST_WAIT;
@@ -179,41 +178,83 @@ static bool debug_is_allowed(const struct session *s)
     }
 }
 
-/* Why this session may not run this command now, or NULL. */
-static const char *refusal_of(const struct session *s, const struct command *row)
+/* What a command asks for: EXEC for all that was queued, a WATCH for a place in the order. */
+struct demand {
+    enum command_route route;
+    uint32_t flags;
+};
+
+static struct demand demand_of(const struct session *s, const struct call *call)
 {
+    const struct command *row = call->command;
+    struct demand demand = {row->route, row->flags};
+    if (!(row->flags & COMMAND_TRANSACTION))
+        return demand;
+    demand.flags |= multi_flags(s) & COMMAND_DENYOOM;
+    if (row->flags & COMMAND_RUNS_QUEUED)
+        demand.route = multi_route(s, call->argc);
+    else if (command_first_key(call) && !s->multi)
+        demand.route = ROUTE_WRITE;
+    return demand;
+}
+
+/* A queue takes memory, whatever the command. */
+static bool needs_memory(const struct session *s, const struct command *row, const struct demand *demand)
+{
+    return demand->flags & COMMAND_DENYOOM || (s->multi && !(row->flags & COMMAND_UNQUEUED));
+}
+
+/* Why this session may not run this command now, or NULL. */
+static const char *refusal_of(const struct session *s, const struct command *row, const struct demand *demand)
+{
+    if (s->multi && row->flags & (COMMAND_NO_MULTI | COMMAND_ROSTER | COMMAND_PEER))
+        return "ERR Command not allowed inside a transaction";
     if (!s->is_authenticated && !(row->flags & COMMAND_NO_AUTH))
         return "NOAUTH Authentication required.";
     if ((row->flags & COMMAND_DEBUG_ONLY) && !debug_is_allowed(s))
         return ERROR_DEBUG_REFUSED;
-    if ((row->flags & COMMAND_DENYOOM) && s->server->is_over_memory)
+    if (s->server->is_over_memory && needs_memory(s, row, demand))
         return "OOM command not allowed when used memory > 'maxmemory'.";
     struct replica *replica = s->server->replica;
-    if (row->route == ROUTE_LOCAL)
+    if (demand->route == ROUTE_LOCAL)
         return replica_is_loading(replica) && !(row->flags & COMMAND_LOADING) ? replica_refusal(replica) : NULL;
-    if (row->route == ROUTE_WRITE && replica_is_disk_low(replica))
+    if (demand->route == ROUTE_WRITE && replica_is_disk_low(replica))
         return "MISCONF the disk of this replica has no room for its journal: writes are refused, reads go on";
-    bool is_stale_read = s->is_readonly && row->route == ROUTE_READ;
+    bool is_stale_read = s->is_readonly && demand->route == ROUTE_READ;
     return is_stale_read ? replica_refusal_of_stale(replica) : replica_refusal(replica);
 }
 
-static bool must_pause(struct session *s, const struct command *row)
+/* The same for the one that is told: EXEC ends the transaction it is refused. */
+static enum outcome refuse(struct session *s, const struct command *row, const char *refusal)
+{
+    char text[COMMAND_ERROR_MAX];
+    bool is_exec = s->multi && row->flags & COMMAND_RUNS_QUEUED;
+    snprintf(text, sizeof text, "%s%s", is_exec ? "EXECABORT Transaction discarded because of: " : "", refusal);
+    enum outcome outcome = dispatch_error(s, row, text);
+    if (outcome == HANDLED && is_exec)
+        multi_end(s);
+    else
+        multi_flaw(s);
+    return outcome;
+}
+
+static bool must_pause(struct session *s, enum command_route route)
 {
     struct server *server = s->server;
-    if (server->paused_until_ms == 0 || (server->is_pause_for_writes_only && row->route != ROUTE_WRITE))
+    if (server->paused_until_ms == 0 || (server->is_pause_for_writes_only && route != ROUTE_WRITE))
         return false;
     /* A client could not end the pause otherwise. */
-    if (row->route == ROUTE_LOCAL)
+    if (route == ROUTE_LOCAL)
         return false;
     list_append(&server->paused, &s->paused_link);
     return true;
 }
 
-static enum outcome run_here(struct session *s, struct request_run *run, int index)
+/* hash: of the first key, if it was prefetched. */
+static enum outcome run_here(struct session *s, struct call *call, const uint64_t *hash)
 {
     if (must_stall(s))
         return MUST_WAIT;
-    struct call *call = &run->calls[index];
     const struct command *row = call->command;
     call->reply = session_command_begin(s, row);
     call->db = s->db;
@@ -223,12 +264,20 @@ static enum outcome run_here(struct session *s, struct request_run *run, int ind
         call->seed = random_mix(call->position);
     }
     call->now_ms = keyspace_now(call->ks);
-    if (run->is_prefetched)
-        command_run_hinted(call, run->hashes[index]);
+    struct call_wait wait = {.is_wanted = false};
+    if (row->flags & COMMAND_BLOCKING)
+        call->wait = &wait;
+    if (hash)
+        command_run_hinted(call, *hash);
     else
         command_run(call);
     session_command_end(s, row);
-    session_reply_end(s);
+    if (wait.is_wanted)
+        blocking_begin(s, call, &wait);
+    else
+        session_reply_end(s);
+    if (waiting_has_ready(&s->server->waiting))
+        blocking_serve(s->server);
     return HANDLED;
 }
 
@@ -236,23 +285,75 @@ static enum outcome run_here(struct session *s, struct request_run *run, int ind
 static bool is_too_long(const struct request_run *run, int index)
 {
     size_t begin = index > 0 ? run->ends[index - 1] : 0;
-    return run->calls[index].command->route == ROUTE_WRITE && run->ends[index] - begin > WRITE_BYTES_MAX;
+    return run->calls[index].command->route == ROUTE_WRITE && run->ends[index] - begin > DISPATCH_WRITE_BYTES_MAX;
 }
 
-static enum outcome hand_over(struct session *s, const struct request_run *run, int index)
+static enum outcome hand_over(struct session *s, const struct command *row, int argc, const struct slice *argv)
 {
     struct replica *replica = s->server->replica;
-    const struct call *call = &run->calls[index];
-    if (is_too_long(run, index))
-        return answer_error(s, call->command, "ERR command is longer than a cluster's batch may be (1 GiB)");
     if (s->pending >= SESSION_PENDING_MAX || replica_is_full(replica)) {
         s->is_throttled = true;
         list_append(&s->server->throttled, &s->throttled_link);
         return MUST_WAIT;
     }
     s->pending++;
-    replica_submit(replica, &s->order, call->command, s->db, call->argc, call->argv);
+    replica_submit(replica, &s->order, row, s->db, argc, argv);
+    if (row->flags & COMMAND_BLOCKING) {
+        blocking_try(s, row, argc, argv);
+        s->is_stalled = true; /* what follows comes after its answer */
+    }
     return HANDLED;
+}
+
+static bool runs_here(const struct session *s, const struct command *row)
+{
+    return row->route == ROUTE_LOCAL || replica_is_lone(s->server->replica) ||
+           (s->is_readonly && row->route == ROUTE_READ && s->pending == 0);
+}
+
+/* --- for commands that decide for themselves -------------------------------- */
+
+enum outcome dispatch_run_here(struct session *s, const struct command *row, int argc, const struct slice *argv)
+{
+    struct call call = {
+        .ks = s->server->keyspace,
+        .command = row,
+        .argc = argc,
+        .argv = argv,
+        .table = s->server->commands,
+        .host = s,
+        .on_nested = session_on_nested,
+    };
+    return run_here(s, &call, NULL);
+}
+
+enum outcome dispatch_run(struct session *s, const struct command *row, int argc, const struct slice *argv)
+{
+    return runs_here(s, row) ? dispatch_run_here(s, row, argc, argv) : hand_over(s, row, argc, argv);
+}
+
+enum outcome dispatch_answer(struct session *s, enum internal_command which)
+{
+    const struct command *row = command_internal(which);
+    const struct slice argv[] = {slice_from(row->name)};
+    return s->pending == 0 ? dispatch_run_here(s, row, 1, argv) : hand_over(s, row, 1, argv);
+}
+
+static enum outcome handle_transaction(struct session *s, struct call *call)
+{
+    call->command->handler(call);
+    if (s->outcome == HANDLED)
+        stats_count_run(&s->server->stats, call->command, false);
+    return (enum outcome)s->outcome;
+}
+
+/* Between MULTI and EXEC. */
+static enum outcome keep(struct session *s, const struct call *call)
+{
+    enum outcome outcome = dispatch_answer(s, INTERNAL_QUEUED);
+    if (outcome == HANDLED && s->multi) /* the answer may have ended the session */
+        multi_keep(s, call->command, call->argc, call->argv);
+    return outcome;
 }
 
 /* A browser made to send its request here must not get its body run: the
@@ -274,7 +375,8 @@ static enum outcome answer_unknown(struct session *s, const struct call *call)
     char error[COMMAND_ERROR_MAX];
     const struct command *row = command_resolve(s->server->commands, call->argc, call->argv, error);
     CHECK(!row);
-    return answer_error(s, NULL, error);
+    multi_flaw(s);
+    return dispatch_error(s, NULL, error);
 }
 
 /* Places beyond maxclients are for peers, who authenticate and introduce
@@ -290,7 +392,20 @@ static enum outcome turn_away(struct session *s, const struct command *row)
 {
     s->server->stats.connections_rejected++;
     session_close_after_reply(s);
-    return answer_error(s, row, ERROR_MAX_CLIENTS);
+    return dispatch_error(s, row, ERROR_MAX_CLIENTS);
+}
+
+static enum outcome take(struct session *s, struct request_run *run, int index)
+{
+    struct call *call = &run->calls[index];
+    const struct command *row = call->command;
+    if (s->multi && !(row->flags & COMMAND_UNQUEUED))
+        return keep(s, call);
+    if (row->flags & COMMAND_TRANSACTION)
+        return handle_transaction(s, call);
+    if (runs_here(s, row))
+        return run_here(s, call, run->is_prefetched ? &run->hashes[index] : NULL);
+    return hand_over(s, row, call->argc, call->argv);
 }
 
 static enum outcome handle(struct session *s, struct request_run *run, int index)
@@ -302,17 +417,20 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
     if (!row)
         return answer_unknown(s, call);
     s->last_command = row;
-    const char *refusal = refusal_of(s, row);
+    struct demand demand = demand_of(s, call);
+    const char *refusal = refusal_of(s, row, &demand);
+    if (!refusal && (row->flags & COMMAND_ROSTER))
+        refusal = replica_refusal_of_change(s->server->replica, call->argc, call->argv);
+    bool is_kept = s->multi && !(row->flags & COMMAND_UNQUEUED);
+    if (!refusal && is_kept)
+        refusal = multi_refusal(s, call->argc, call->argv);
+    if (!refusal && !replica_is_lone(s->server->replica) && is_too_long(run, index))
+        refusal = "ERR command is longer than a cluster's batch may be (1 GiB)";
     if (refusal)
-        return answer_error(s, row, refusal);
-    if ((row->flags & COMMAND_ROSTER) &&
-        (refusal = replica_refusal_of_change(s->server->replica, call->argc, call->argv)) != NULL)
-        return answer_error(s, row, refusal);
-    if (must_pause(s, row))
+        return refuse(s, row, refusal);
+    if (must_pause(s, demand.route))
         return MUST_WAIT;
-    bool is_here = row->route == ROUTE_LOCAL || replica_is_lone(s->server->replica) ||
-                   (s->is_readonly && row->route == ROUTE_READ && s->pending == 0);
-    enum outcome outcome = is_here ? run_here(s, run, index) : hand_over(s, run, index);
+    enum outcome outcome = take(s, run, index);
     if (outcome == HANDLED)
         s->commands++;
     return outcome;

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -121,6 +122,7 @@ static void create_commands(struct server *server)
     command_table_add_data_types(server->commands);
     command_table_add(server->commands, command_introspection_rows, command_introspection_count);
     command_table_add(server->commands, connection_command_rows, connection_command_count);
+    command_table_add(server->commands, multi_command_rows, multi_command_count);
     command_table_add(server->commands, client_command_rows, client_command_count);
     command_table_add(server->commands, server_command_rows, server_command_count);
     command_table_add(server->commands, rabia_command_rows, rabia_command_count);

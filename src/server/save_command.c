@@ -27,7 +27,13 @@ static void bgsave_command(struct call *c)
         reply_error(c->reply, ERROR_SYNTAX);
         return;
     }
-    enum status status = replica_save(call_session(c)->server->replica, true);
+    struct replica *replica = call_session(c)->server->replica;
+    if (c->is_in_transaction) {
+        replica_want_save(replica); /* not in the middle of a batch */
+        reply_simple(c->reply, "Background saving scheduled");
+        return;
+    }
+    enum status status = replica_save(replica, true);
     if (status == STATUS_OK)
         reply_simple(c->reply, "Background saving started");
     else
@@ -37,7 +43,13 @@ static void bgsave_command(struct call *c)
 /* There is one journal and it is not rewritten: a snapshot lets it forget. */
 static void bgrewriteaof_command(struct call *c)
 {
-    enum status status = replica_save(call_session(c)->server->replica, true);
+    struct replica *replica = call_session(c)->server->replica;
+    if (c->is_in_transaction) {
+        replica_want_save(replica);
+        reply_simple(c->reply, "Background append only file rewriting scheduled");
+        return;
+    }
+    enum status status = replica_save(replica, true);
     if (status == STATUS_OK)
         reply_simple(c->reply, "Background append only file rewriting started");
     else if (status == STATUS_AGAIN)

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "server/session.h"
 
 enum {
@@ -104,6 +105,8 @@ static void on_cron(void *context)
     if (server->paused_until_ms && now_ms >= server->paused_until_ms)
         server_unpause(server);
     replica_cron(server->replica);
+    caretaker_look(&server->caretaker);
+    blocking_cron(server);
     timer_set(&server->cron_timer, loop_now_us(server->loop) + 1000 * 1000 / server->config->hz);
 }
 
@@ -116,7 +119,11 @@ static void leave_when_drained(struct server *server)
 static void on_pass_end(void *context)
 {
     struct server *server = context;
+    blocking_serve(server);
+    caretaker_act(&server->caretaker);
     replica_pass_end(server->replica);
+    if (waiting_has_ready(&server->waiting))
+        loop_again(server->loop);
     resume_throttled(server);
     if (server->is_shutting_down)
         leave_when_drained(server);
@@ -125,6 +132,10 @@ static void on_pass_end(void *context)
 
 void server_start(struct server *server)
 {
+    random_from_system(&server->life, sizeof server->life);
+    server->life |= 1; /* never 0 */
+    caretaker_init(&server->caretaker, server);
+    waiting_init(&server->waiting, server);
     loop_set_pass_end(server->loop, on_pass_end, server);
     timer_init(&server->cron_timer, server->loop, on_cron, server);
     timer_set(&server->cron_timer, loop_now_us(server->loop));
@@ -172,6 +183,9 @@ void server_stop(struct server *server)
     LIST_FOR_EACH(&server->zombies, struct session, link, s) {
         session_abandon(s);
     }
+    caretaker_deinit(&server->caretaker);
+    waiting_deinit(&server->waiting);
+    buf_deinit(&server->popped);
 }
 
 void server_apply_config(struct server *server)

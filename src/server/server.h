@@ -14,6 +14,8 @@
 #include "net/loop.h"
 #include "net/timer.h"
 #include "replica/replica.h"
+#include "server/caretaker.h"
+#include "server/waiting.h"
 #include "store/keyspace.h"
 
 enum {
@@ -38,6 +40,11 @@ struct server {
     struct list throttled;         /* sessions whose input waits for the replica's queue */
     size_t session_count, session_count_max_seen;
     uint64_t next_session_id;
+    uint64_t life; /* of this process: no other has the same */
+    uint64_t newest_watcher;
+    struct caretaker caretaker;
+    struct waiting waiting;
+    struct buf popped; /* the reply of a pop whose client is gone */
     struct timer cron_timer;
     struct stats stats;
 

@@ -4,7 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "server/multi.h"
 #include "server/server.h"
+#include "server/waiting.h"
 
 static const struct stream_handler session_stream_handler;
 
@@ -41,6 +43,7 @@ static void session_free(struct session *s)
 {
     CHECK(!s->stream);
     CHECK(s->pending == 0);
+    blocking_free(s->waiter);
     list_remove(&s->link);
     resp_parser_deinit(&s->parser);
     mem_free(s->name);
@@ -60,6 +63,8 @@ static void free_if_done(struct session *s)
 static void leave(struct session *s)
 {
     timer_cancel(&s->block_timer);
+    multi_end(s);
+    blocking_abandon(s);
     if (list_is_linked(&s->paused_link))
         list_remove(&s->paused_link);
     if (list_is_linked(&s->throttled_link))
@@ -120,9 +125,16 @@ void session_resume(struct session *s)
         stream_resume(s->stream);
 }
 
+/* What a client may send while it waits for a key: its end shows only to who
+ * reads. */
+enum { BLOCKED_INPUT_MAX = 64 * 1024 };
+
 /* Input that may not be handled now stays where it is, unread by us. */
 static void hold_back(struct session *s)
 {
+    bool is_waiting = s->is_blocked && s->waiter;
+    if (is_waiting && !s->is_closing && buf_size(stream_in(s->stream)) < BLOCKED_INPUT_MAX)
+        return;
     if (s->is_closing && s->pending == 0)
         stream_close_after_flush(s->stream);
     else
@@ -224,7 +236,7 @@ size_t session_output_bytes(const struct session *s)
 
 size_t session_memory(const struct session *s)
 {
-    return sizeof *s + resp_parser_memory(&s->parser) + (s->stream ? stream_memory(s->stream) : 0);
+    return sizeof *s + multi_memory(s) + resp_parser_memory(&s->parser) + (s->stream ? stream_memory(s->stream) : 0);
 }
 
 /* --- around a command ----------------------------------------------------- */
@@ -233,18 +245,30 @@ struct reply *session_command_begin(struct session *s, const struct command *row
 {
     struct reply *reply = session_reply_begin(s);
     s->reply_start = reply->out ? buf_size(reply->out) : 0;
-    s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
+    s->began_us = 0;
+    if (!(row->flags & COMMAND_INTERNAL))
+        s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
     return reply;
 }
 
 void session_command_end(struct session *s, const struct command *row)
 {
     struct stats *stats = &s->server->stats;
+    if (row->flags & COMMAND_INTERNAL)
+        return; /* it stands for commands that were counted */
     if (s->began_us)
         stats_count_usec(stats_of(stats, row), (uint64_t)(loop_clock_us() - s->began_us));
     stats_count_run(stats, row, s->reply.is_error);
     if (s->reply.is_error && s->reply.out)
         session_count_error(s, s->reply_start);
+}
+
+void session_on_nested(void *session, const struct command *row, bool is_over)
+{
+    if (is_over)
+        session_command_end(session, row);
+    else
+        session_command_begin(session, row);
 }
 
 /* --- blocking ------------------------------------------------------------- */
@@ -263,6 +287,7 @@ void session_unblock(struct session *s)
     CHECK(s->is_blocked);
     s->is_blocked = false;
     timer_cancel(&s->block_timer);
+    stream_pause(s->stream); /* so that what has come meanwhile is given again */
     session_resume(s);
 }
 
@@ -273,16 +298,28 @@ static struct session *session_of(struct proposer_client *client)
     return LIST_ENTRY(client, struct session, order);
 }
 
-static struct reply *on_replica_begin(struct proposer_client *client, const struct command *row)
+static struct caretaker *caretaker_of(struct proposer_client *client)
 {
-    return session_command_begin(session_of(client), row);
+    return LIST_ENTRY(client, struct caretaker, order);
 }
 
-static void settle(struct session *s)
+static struct reply *on_replica_begin(struct proposer_client *client, const struct command *row)
+{
+    static struct reply nowhere = {.out = NULL, .protocol = 2};
+    if (row->flags & COMMAND_SILENT)
+        return &nowhere;
+    struct session *s = session_of(client);
+    struct reply *reply = session_command_begin(s, row);
+    if (!s->stream && s->waiter && giveback_concerns(row)) {
+        buf_clear(&s->server->popped);
+        *reply = (struct reply){.out = &s->server->popped, .protocol = 2};
+    }
+    return reply;
+}
+
+static void settle_unanswered(struct session *s)
 {
     CHECK(s->pending > 0);
-    /* May close the session, over its output limit: what is pending keeps it. */
-    session_reply_end(s);
     s->pending--;
     if (s->pending == 0 && s->is_stalled) {
         s->is_stalled = false;
@@ -293,19 +330,53 @@ static void settle(struct session *s)
     free_if_done(s);
 }
 
+static void settle(struct session *s)
+{
+    /* May close the session, over its output limit: what is pending keeps it. */
+    session_reply_end(s);
+    settle_unanswered(s);
+}
+
+static void on_replica_wait(struct proposer_client *client, const struct call *call, const struct call_wait *wait)
+{
+    struct session *s = session_of(client);
+    session_command_end(s, call->command);
+    if (s->waiter->is_waiting || !s->stream)
+        blocking_again(s, wait);
+    else
+        blocking_begin(s, call, wait);
+    settle_unanswered(s);
+}
+
 static void on_replica_end(struct proposer_client *client, const struct command *row, uint64_t position)
 {
+    if (row->flags & COMMAND_SILENT) {
+        caretaker_done(caretaker_of(client));
+        return;
+    }
     struct session *s = session_of(client);
     if (row->route == ROUTE_WRITE)
         s->last_write_position = position;
+    if (!s->stream && s->waiter && giveback_concerns(row))
+        giveback_take(s->waiter, buf_slice(&s->server->popped));
     session_command_end(s, row);
+    if (s->waiter && row->flags & COMMAND_BLOCKING)
+        blocking_answered(s);
     settle(s);
 }
 
 static void on_replica_fail(struct proposer_client *client, const struct command *row, enum proposer_failure failure)
 {
-    (void)row;
+    if (row->flags & COMMAND_SILENT) {
+        caretaker_failed(caretaker_of(client));
+        return;
+    }
     struct session *s = session_of(client);
+    s->server->caretaker.must_audit |= (row->flags & COMMAND_INTERNAL) != 0;
+    if (s->waiter && row->flags & COMMAND_BLOCKING && blocking_failed(s, failure == PROPOSER_IN_DOUBT)) {
+        settle_unanswered(s);
+        return;
+    }
     struct reply *reply = session_reply_begin(s);
     if (failure == PROPOSER_IN_DOUBT) {
         reply_error(reply, "INDOUBT the write was proposed, and no quorum answered in time: it may or may not take effect");
@@ -325,7 +396,16 @@ void session_count_error(struct session *s, size_t reply_start)
         stats_count_error(&s->server->stats, slice_make(text + 1, len - 1));
 }
 
+static void *session_behind(struct proposer_client *client)
+{
+    struct session *s = session_of(client);
+    return s->stream ? s : NULL;
+}
+
 const struct replica_clients session_replica_clients = {
+    .wait = on_replica_wait,
+    .host = session_behind,
+    .on_nested = session_on_nested,
     .begin = on_replica_begin,
     .end = on_replica_end,
     .fail = on_replica_fail,

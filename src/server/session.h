@@ -32,6 +32,8 @@
 #include "resp/reply.h"
 
 struct server;
+struct multi;
+struct waiter;
 
 enum { SESSION_PENDING_MAX = 16384 };
 
@@ -74,6 +76,11 @@ struct session {
     bool has_nudged;                         /* the peers, for this WAIT */
     uint64_t last_write_position; /* of this session's newest applied write */
 
+    struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
+    struct multi *multi; /* between MULTI and EXEC (multi.h); else NULL */
+    uint64_t watcher;    /* its number among this server's watchers; 0: it watches nothing */
+    int outcome;         /* of the COMMAND_TRANSACTION row that was just handled (dispatch.h) */
+
     char *name, *library_name, *library_version; /* NULL when unset */
     const struct command *last_command;
     int64_t created_ms, last_active_ms; /* wall clock */
@@ -105,6 +112,8 @@ void session_reply_end(struct session *s);
 /* Around the run of one command: where its reply goes, and its statistics. */
 struct reply *session_command_begin(struct session *s, const struct command *row);
 void session_command_end(struct session *s, const struct command *row);
+/* The same around each command of a transaction (struct call). */
+void session_on_nested(void *session, const struct command *row, bool is_over);
 /* Counts the error reply that begins at this offset of the out buffer. */
 void session_count_error(struct session *s, size_t reply_start);
 /* (dispatch.c) Handles whole commands from the head of the input; returns how

@@ -9,7 +9,9 @@
 #include "store/entry.h"
 #include "store/expiry.h"
 #include "store/key_hash.h"
+#include "store/marks.h"
 #include "store/value.h"
+#include "store/watch.h"
 
 static_assert(sizeof((struct keyspace_options *)NULL)->hash_secret == KEY_HASH_SEED_BYTES, "the secret is the seed");
 
@@ -78,7 +80,10 @@ struct keyspace {
     int reclaim_db; /* where the search for sparse tables goes on */
 
     struct value_env env;
-    const struct keyspace_listener *listener; /* NULL: nobody */
+    const struct keyspace_listener *listeners[KEYSPACE_LISTENERS_MAX];
+    int listener_count;
+    struct watches *watches;
+    struct marks marks;
 };
 
 /* --- life ------------------------------------------------------------------ */
@@ -115,6 +120,7 @@ struct keyspace *keyspace_create(const struct keyspace_options *options)
     ks->on_event = options->on_event;
     ks->event_context = options->event_context;
     random_init(&ks->lfu_random, 0);
+    ks->watches = watches_create(ks);
     return ks;
 }
 
@@ -122,7 +128,8 @@ void keyspace_free(struct keyspace *ks)
 {
     if (!ks)
         return;
-    ks->listener = NULL;
+    watches_free(ks->watches);
+    ks->listener_count = 0;
     keyspace_flush(ks, -1, false);
     while (keyspace_reclaim(ks, UINT32_MAX / ITEMS_PER_US)) {
     }
@@ -337,13 +344,47 @@ void keyspace_notify(struct keyspace *ks, enum keyspace_event_class event_class,
 
 void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener)
 {
-    ks->listener = listener;
+    CHECK(ks->listener_count < KEYSPACE_LISTENERS_MAX);
+    ks->listeners[ks->listener_count++] = listener;
+}
+
+void keyspace_unlisten(struct keyspace *ks, const struct keyspace_listener *listener)
+{
+    int at = 0;
+    while (at < ks->listener_count && ks->listeners[at] != listener)
+        at++;
+    CHECK(at < ks->listener_count);
+    ks->listeners[at] = ks->listeners[--ks->listener_count];
+}
+
+/* From the last to the first: one that leaves inside its callback is replaced
+ * by one that was told already. */
+static void tell_touch(struct keyspace *ks, int db, struct slice key)
+{
+    for (int i = ks->listener_count - 1; i >= 0; i--)
+        ks->listeners[i]->on_touch(ks->listeners[i]->context, db, key);
+}
+
+static void tell_swap(struct keyspace *ks, int a, int b)
+{
+    for (int i = ks->listener_count - 1; i >= 0; i--)
+        ks->listeners[i]->on_swap(ks->listeners[i]->context, a, b);
 }
 
 void keyspace_touch(struct keyspace *ks, int db, struct slice key)
 {
-    if (ks->listener)
-        ks->listener->on_touch(ks->listener->context, db, key);
+    if (__builtin_expect(ks->listener_count > 0, 0))
+        tell_touch(ks, db, key);
+}
+
+struct watches *keyspace_watches(struct keyspace *ks)
+{
+    return ks->watches;
+}
+
+struct marks *keyspace_marks(struct keyspace *ks)
+{
+    return &ks->marks;
 }
 
 static bool is_expired(const struct keyspace *ks, const struct entry *e)
@@ -523,6 +564,14 @@ static struct entry **find_live_slot(struct keyspace *ks, int db, uint64_t hash,
     return slot;
 }
 
+enum keyspace_presence keyspace_presence(const struct keyspace *ks, int db, struct slice key)
+{
+    struct entry **slot = find_slot(ks, db, keyspace_hash(ks, key), key);
+    if (!slot)
+        return KEY_ABSENT;
+    return is_expired(ks, *slot) ? KEY_EXPIRED : KEY_PRESENT;
+}
+
 struct entry *keyspace_find_for_write(struct keyspace *ks, int db, struct slice key)
 {
     struct entry **slot = find_live_slot(ks, db, hash_of(ks, key), key);
@@ -608,7 +657,6 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     if (!slot) {
         struct entry *e = entry_create_zero(key, size, false, new_access(ks));
         link_entry(ks, db, hash, e, EXPIRE_NONE);
-        keyspace_touch(ks, db, key);
         return entry_edit_bytes(e);
     }
     struct entry *e = *slot;
@@ -622,7 +670,6 @@ char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t
     e = entry_edit(e, size);
     relink_entry(ks, db, slot, e, before);
     note_access(ks, e);
-    keyspace_touch(ks, db, entry_key_slice(e));
     return entry_edit_bytes(e);
 }
 
@@ -712,8 +759,7 @@ bool keyspace_copy(struct keyspace *ks, int from_db, struct slice from, int to_d
 void keyspace_swap(struct keyspace *ks, int a, int b)
 {
     struct database *one = database_at(ks, a), *other = database_at(ks, b);
-    if (ks->listener)
-        ks->listener->on_swap(ks->listener->context, a, b);
+    tell_swap(ks, a, b);
     struct contents held = one->held;
     one->held = other->held;
     other->held = held;
@@ -749,8 +795,7 @@ static bool bury_some(struct keyspace *ks, struct contents *held, size_t *budget
 
 static size_t flush_one(struct keyspace *ks, int db, bool is_async)
 {
-    if (ks->listener)
-        ks->listener->on_swap(ks->listener->context, db, db);
+    tell_swap(ks, db, db);
     struct contents *held = &database_at(ks, db)->held;
     size_t count = dict_size(&held->dict);
     if (is_async && count > FLUSH_AT_ONCE_MAX) {

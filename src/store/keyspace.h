@@ -124,6 +124,9 @@ struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
 /* For commands that will write: like find, but an expired key is removed
  * first, with its "expired" event.  Does not count hits or misses. */
 struct entry *keyspace_find_for_write(struct keyspace *ks, int db, struct slice key);
+/* Whether a key is stored at all, and if so whether its time has come. */
+enum keyspace_presence { KEY_ABSENT, KEY_EXPIRED, KEY_PRESENT };
+enum keyspace_presence keyspace_presence(const struct keyspace *ks, int db, struct slice key);
 
 enum value_type entry_type(const struct entry *e);
 enum value_encoding entry_encoding(const struct entry *e);
@@ -166,7 +169,7 @@ void keyspace_edit_int(struct keyspace *ks, struct entry *e, int64_t value);
 /* Makes the string value of key exactly size bytes, plain (ENCODING_RAW), the
  * old bytes kept, new ones zero, and returns them for writing; creates the key
  * if absent.  Growth is amortised.  The key must not hold another type.  The
- * bytes live until the next call. */
+ * bytes live until the next call.  Whoever changes them touches the key. */
 char *keyspace_edit_string(struct keyspace *ks, int db, struct slice key, size_t size);
 /* Gives key a value of a type other than string, replacing what is there.
  * Takes v.  expire_at as keyspace_set. */
@@ -195,8 +198,9 @@ void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
 
 /* --- being told ------------------------------------------------------------ *
  * WATCH and blocked clients need to know of changes whatever command made
- * them.  Every function above that changes a key tells of it; whoever changes
- * a value in place calls keyspace_touch.  A call costs a test of a pointer
+ * them.  Every function above that changes a key tells of it, but for those that
+ * hand out a value to be changed in place: whoever does so calls
+ * keyspace_touch.  A call costs a test of a pointer
  * while nobody listens. */
 struct keyspace_listener {
     void *context;
@@ -206,9 +210,19 @@ struct keyspace_listener {
      * happens. */
     void (*on_swap)(void *context, int a, int b);
 };
-/* Borrowed until another is set; NULL: nobody listens. */
+/* At most KEYSPACE_LISTENERS_MAX at a time, each borrowed until it is taken
+ * back.  A listener may come and go inside a callback of its own. */
+enum { KEYSPACE_LISTENERS_MAX = 4 };
 void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener);
+void keyspace_unlisten(struct keyspace *ks, const struct keyspace_listener *listener);
 void keyspace_touch(struct keyspace *ks, int db, struct slice key);
+
+/* --- watched keys (watch.h) ------------------------------------------------- */
+
+struct watches;
+struct watches *keyspace_watches(struct keyspace *ks);
+struct marks; /* marks.h */
+struct marks *keyspace_marks(struct keyspace *ks);
 
 /* --- events -------------------------------------------------------------- */
 

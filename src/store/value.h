@@ -56,6 +56,9 @@ struct object_type {
     bool (*free_some)(struct value *v, size_t *budget);
     /* Blocks to free, roughly.  O(1). */
     size_t (*free_effort)(const struct value *v);
+    /* Members, elements, entries: how many clients a value can serve at the
+     * most.  O(1).  NULL: taken for one. */
+    size_t (*count)(const struct value *v);
     /* The same members in the same order, in the same encoding. */
     struct value (*copy)(const struct value *v);
     /* Of the contents, whatever the encoding, and whatever the order where

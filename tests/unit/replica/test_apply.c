@@ -79,7 +79,7 @@ static struct proposer_client clients[CLIENTS];
 
 static void init_site(struct site *site, unsigned char secret)
 {
-    static const struct replica_clients callbacks = {on_begin, on_end, on_fail};
+    static const struct replica_clients callbacks = {.begin = on_begin, .end = on_end, .fail = on_fail};
     struct keyspace_options options = {.database_count = 4, .hash_secret = {secret}};
     site->keyspace = keyspace_create(&options);
     apply_init(&site->apply, site->keyspace, table, &callbacks);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -28,6 +29,8 @@ static struct {
     char directory[64];
     enum journal_mode mode;
     bool (*pump)(void *site); /* while loading */
+    const struct command *rows; /* added to the table */
+    size_t row_count;
 } how = {.mode = JOURNAL_ALWAYS};
 
 /* --- servers ------------------------------------------------------------------ */
@@ -67,9 +70,12 @@ static void add_commands(struct server *s)
     s->commands = command_table_create();
     command_table_add_data_types(s->commands);
     command_table_add(s->commands, connection_command_rows, connection_command_count);
+    command_table_add(s->commands, multi_command_rows, multi_command_count);
     command_table_add(s->commands, client_command_rows, client_command_count);
     command_table_add(s->commands, server_command_rows, server_command_count);
     command_table_add(s->commands, rabia_command_rows, rabia_command_count);
+    if (how.rows)
+        command_table_add(s->commands, how.rows, how.row_count);
 }
 
 static void open_door(struct server *s)

@@ -1,0 +1,65 @@
+#include "command/internal.h"
+
+#include "base/check.h"
+#include "command/transaction.h"
+#include "store/marks.h"
+
+static void ok_command(struct call *c)
+{
+    reply_ok(c->reply);
+}
+
+static void queued_command(struct call *c)
+{
+    reply_simple(c->reply, "QUEUED");
+}
+
+static void giveback_command(struct call *c)
+{
+    struct watcher_id mark;
+    CHECK(watcher_id_get(c->argv[1], &mark));
+    reply_ok(c->reply);
+    if (!marks_take(keyspace_marks(c->ks), &mark))
+        return;
+    struct reply nowhere = {.out = NULL, .protocol = 2};
+    struct call undo = *c;
+    char error[COMMAND_ERROR_MAX];
+    undo.reply = &nowhere; /* a key that holds another type by now stays as it is */
+    undo.argc = c->argc - 2;
+    undo.argv = c->argv + 2;
+    undo.command = command_resolve(c->table, undo.argc, undo.argv, error);
+    undo.is_in_transaction = true;
+    CHECK(undo.command);
+    undo.command->handler(&undo);
+}
+
+#define INTERNAL_ROW(name_, handler_, arity_, route_, flags_)                                 \
+    {.name = (name_), .handler = (handler_), .arity = (arity_), .route = (route_),            \
+     .flags = COMMAND_INTERNAL | (flags_), .group = "internal", .since = "7.0.0", .complexity = "", .summary = ""}
+
+static const struct command rows[INTERNAL_COUNT] = {
+    [INTERNAL_EXEC] = INTERNAL_ROW("+exec", transaction_exec, -3, ROUTE_WRITE, COMMAND_WRITE),
+    [INTERNAL_EXEC_READ] = INTERNAL_ROW("+exec-read", transaction_exec, -3, ROUTE_READ, COMMAND_READONLY),
+    [INTERNAL_EXEC_READ_TIME] =
+        INTERNAL_ROW("+exec-read-time", transaction_exec, -3, ROUTE_READ, COMMAND_READONLY | COMMAND_READS_TIME),
+    [INTERNAL_WATCH] = INTERNAL_ROW("+watch", transaction_watch, -3, ROUTE_WRITE, 0),
+    [INTERNAL_FORGET] = INTERNAL_ROW("+forget", transaction_forget, -2, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_FORGET_OTHERS] =
+        INTERNAL_ROW("+forget-others", transaction_forget_others, 2, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_GIVEBACK] = INTERNAL_ROW("+giveback", giveback_command, -4, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_OK] = INTERNAL_ROW("+ok", ok_command, 1, ROUTE_READ, 0),
+    [INTERNAL_QUEUED] = INTERNAL_ROW("+queued", queued_command, 1, ROUTE_READ, 0),
+};
+
+const struct command *command_internal(enum internal_command which)
+{
+    return &rows[which];
+}
+
+const struct command *command_find_internal(struct slice name)
+{
+    for (int i = 0; i < INTERNAL_COUNT; i++)
+        if (slice_equal(name, slice_from(rows[i].name)))
+            return &rows[i];
+    return NULL;
+}
