@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/agreed.h"
 #include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
@@ -302,8 +303,10 @@ int main(int argc, char **argv)
     if (server.config->is_daemon)
         become_daemon();
     start(&server);
-    if (load_data(&server))
+    if (load_data(&server)) {
+        agreed_begin(&server);
         loop_run(server.loop);
+    }
     stop(&server);
     return 0;
 }

@@ -193,7 +193,8 @@ size_t keyspace_flush(struct keyspace *ks, int db, bool is_async);
 
 const struct value_env *keyspace_env(const struct keyspace *ks);
 const struct settings *keyspace_settings(const struct keyspace *ks);
-/* setting is an enum setting, value within its bounds. */
+/* setting is an enum setting, value within its bounds.  It counts as agreed
+ * from then on. */
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
 
 /* --- being told ------------------------------------------------------------ *
