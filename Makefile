@@ -23,7 +23,8 @@ need_packages = $(if $(HAVE_PACKAGES),,$(error libraries are missing: run deps/i
 
 CFLAGS_release  := -O2 -g -DKV_JEMALLOC
 LIBS_release    := $(shell pkg-config --libs jemalloc 2>/dev/null)
-CFLAGS_debug    := -Og -g3 -DKV_JEMALLOC
+# xxhash demands inlining through pointers, which -Og does not do.
+CFLAGS_debug    := -Og -g3 -DKV_JEMALLOC -DXXH_NO_INLINE_HINTS=1
 LIBS_debug      := $(LIBS_release)
 CFLAGS_asan     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 LIBS_asan       := -fsanitize=address,undefined
@@ -66,7 +67,8 @@ $(OUT)/kvstore-server: $(OUT)/$(MAIN:%.c=%.o) $(ARCHIVES)
 
 # --- kvstore-check: journals and snapshots, by persist and what lies below it ----
 all: $(OUT)/kvstore-check
-$(OUT)/kvstore-check: $(OUT)/src/persist/check_main.o $(OUT)/libpersist.a $(OUT)/libstore.a $(OUT)/libbase.a
+$(OUT)/kvstore-check: $(OUT)/src/persist/check_main.o $(OUT)/libpersist.a $(OUT)/libconsensus.a $(OUT)/libstore.a \
+    $(OUT)/libbase.a
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # --- unit tests: tests/unit/<room>/test_*.c, cmocka ---------------------------
@@ -167,8 +169,11 @@ MINUTES ?= 5
 build/torture/disk.so: tests/torture/disk.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -fPIC -shared -o $@ $< -ldl -lpthread
+build/torture/switch: tests/torture/switch.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -g $(WARNINGS) -o $@ $<
 .PHONY: torture torture-build
-torture-build: build/torture/disk.so
+torture-build: build/torture/disk.so build/torture/switch
 torture: all torture-build
 	@KVSTORE_SERVER=$(OUT)/kvstore-server $(PYTHON) tests/torture/torture.py --minutes $(MINUTES) \
 	    $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))

@@ -362,6 +362,7 @@ const struct command command_bitmap_rows[] = {
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("offset", INTEGER), ARGUMENT("value", INTEGER))},
     {BITMAP_ROW(bitcount, -2, READ, COMMAND_READONLY), .since = "2.6.0", .complexity = "O(bytes looked at)",
      .summary = "Counts the bits that are 1 in a string or part of it.", COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
+     COMMAND_HISTORY({"7.0.0", "BYTE and BIT say what the range counts."}),
      COMMAND_ARGUMENTS(
          ARGUMENT("key", KEY),
          ARGUMENT("index", BLOCK, .flags = ARGUMENT_OPTIONAL,
@@ -369,6 +370,7 @@ const struct command command_bitmap_rows[] = {
     {BITMAP_ROW(bitpos, -3, READ, COMMAND_READONLY), .since = "2.8.7", .complexity = "O(bytes looked at)",
      .summary = "Finds the first bit that is 0, or 1, in a string or part of it.",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
+     COMMAND_HISTORY({"7.0.0", "BYTE and BIT say what the range counts."}),
      COMMAND_ARGUMENTS(
          ARGUMENT("key", KEY), ARGUMENT("bit", INTEGER),
          ARGUMENT("index", BLOCK, .flags = ARGUMENT_OPTIONAL,

@@ -114,6 +114,11 @@ struct entry *call_find(struct call *c, int index)
     return note_miss(c, index, keyspace_find(c->ks, c->db, c->argv[index]));
 }
 
+struct entry *call_touch(struct call *c, int index)
+{
+    return note_miss(c, index, keyspace_access(c->ks, c->db, c->argv[index]));
+}
+
 struct entry *call_look(struct call *c, int index)
 {
     return note_miss(c, index, keyspace_look(c->ks, c->db, c->argv[index]));

@@ -179,6 +179,8 @@ bool call_expire_at(struct call *c, int index, struct call_time form, int64_t *e
 
 /* For reading: counts a hit or a miss and emits the event "keymiss". */
 struct entry *call_find(struct call *c, int index);
+/* The same for a client whose accesses go unnoticed, too (TOUCH). */
+struct entry *call_touch(struct call *c, int index);
 /* The same without noting an access: EXISTS, TTL and their kin. */
 struct entry *call_look(struct call *c, int index);
 /* Finds a string value, for reading or writing; *e is NULL if the key is

@@ -74,6 +74,20 @@ static size_t reply_deprecation(struct reply *r, const struct command *row)
            reply_text(r, "replaced_by", row->replaced_by);
 }
 
+static size_t reply_history(struct reply *r, const struct command *row)
+{
+    if (row->history_count == 0)
+        return 0;
+    reply_bulk_text(r, "history");
+    reply_set(r, (size_t)row->history_count);
+    for (int i = 0; i < row->history_count; i++) {
+        reply_array(r, 2);
+        reply_bulk_text(r, row->history[i].version);
+        reply_bulk_text(r, row->history[i].what);
+    }
+    return 1;
+}
+
 static void reply_docs(struct reply *r, const struct command *container, const struct command *row);
 
 static size_t reply_subcommand_docs(struct reply *r, const struct command *row)
@@ -100,6 +114,7 @@ static void reply_docs(struct reply *r, const struct command *container, const s
     pairs += reply_text(r, "group", row->group);
     pairs += reply_text(r, "complexity", row->complexity);
     pairs += reply_deprecation(r, row);
+    pairs += reply_history(r, row);
     pairs += reply_arguments(r, row->arguments, row->argument_count);
     pairs += reply_subcommand_docs(r, row);
     reply_end_map(r, begin, pairs);

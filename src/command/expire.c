@@ -160,6 +160,7 @@ static void pexpiretime_command(struct call *c)
 #define SET_ROW(name_, since_, summary_, argument_)                                                          \
     {                                                                                                        \
         EXPIRE_ROW(name_, -3, WRITE, COMMAND_WRITE, since_, summary_), COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE), \
+            COMMAND_HISTORY({"7.0.0", "NX, XX, GT and LT."}),                                                \
             COMMAND_ARGUMENTS(ARGUMENT("key", KEY), argument_,                                               \
                               ARGUMENT("condition", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "7.0.0",     \
                                        .arguments = condition_arguments, .argument_count = 4))               \
@@ -187,8 +188,10 @@ const struct command command_expire_rows[] = {
             ARGUMENT("unix-time-milliseconds", UNIX_TIME)),
     {EXPIRE_ROW(persist, 2, WRITE, COMMAND_WRITE, "2.2.0", "Lets a key live for ever again."),
      COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE), COMMAND_ARGUMENTS(ARGUMENT("key", KEY))},
-    ASK_ROW(ttl, "1.0.0", "Seconds a key has left.", COMMAND_TIPS("nondeterministic_output")),
-    ASK_ROW(pttl, "2.6.0", "Milliseconds a key has left.", COMMAND_TIPS("nondeterministic_output")),
+    ASK_ROW(ttl, "1.0.0", "Seconds a key has left.", COMMAND_HISTORY({"2.8.0", "-2 for a key that is not there."}),
+            COMMAND_TIPS("nondeterministic_output")),
+    ASK_ROW(pttl, "2.6.0", "Milliseconds a key has left.", COMMAND_HISTORY({"2.8.0", "-2 for a key that is not there."}),
+            COMMAND_TIPS("nondeterministic_output")),
     ASK_ROW(expiretime, "7.0.0", "Unix time in seconds at which a key expires."),
     ASK_ROW(pexpiretime, "7.0.0", "Unix time in milliseconds at which a key expires."),
 };

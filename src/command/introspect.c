@@ -383,6 +383,7 @@ static const struct command command_subcommands[] = {
     {COMMAND_ROW("help", command_help, 2, "5.0.0", "O(1)", "Lists the subcommands.")},
     {COMMAND_ROW("info", command_info, -2, "2.8.13", "O(commands named)",
                  "Tells arity, flags, keys and categories of commands."),
+     COMMAND_HISTORY({"7.0.0", "Without a name it tells about all commands."}),
      UNORDERED_TIP, NAMES_ARGUMENT},
     {COMMAND_ROW("list", command_list, -2, "7.0.0", "O(commands)", "Names commands, all or some."),
      UNORDERED_TIP,

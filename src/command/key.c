@@ -28,7 +28,7 @@ static void touch_command(struct call *c)
 {
     int64_t count = 0;
     for (int i = 1; i < c->argc; i++)
-        count += call_find(c, i) != NULL;
+        count += call_touch(c, i) != NULL;
     reply_int(c->reply, count);
 }
 
@@ -182,6 +182,7 @@ const struct command command_key_rows[] = {
      MANY_KEYS_ARGUMENT},
     {KEY_ROW(exists, -2, READ, FAST_READ), .since = "1.0.0", .complexity = "O(keys)",
      .summary = "Counts which of the keys named are there; repeated names count again.",
+     COMMAND_HISTORY({"3.0.3", "Any number of keys."}),
      COMMAND_MANY_KEYS(KEY_RO, 1), SUMMED_TIPS, MANY_KEYS_ARGUMENT},
     {KEY_ROW(touch, -2, READ, FAST_READ), .since = "3.2.1", .complexity = "O(keys)",
      .summary = "Marks keys as just used and counts those that are there.", COMMAND_MANY_KEYS(KEY_RO, 1),
@@ -195,7 +196,8 @@ const struct command command_key_rows[] = {
                    KEY_RANGE(2, KEY_OW | KEY_UPDATE, 0, 1)),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("newkey", KEY, .key_spec_index = 1))},
     {KEY_ROW(renamenx, 3, WRITE, COMMAND_WRITE | COMMAND_FAST), .since = "1.0.0", .complexity = "O(1)",
-     .summary = "Gives a key another name unless a key has it.", COMMAND_KEYS(1, 2, 1),
+     .summary = "Gives a key another name unless a key has it.", COMMAND_HISTORY({"3.2.0", "Both names may be the same."}),
+     COMMAND_KEYS(1, 2, 1),
      COMMAND_SPECS(KEY_RANGE(1, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1),
                    KEY_RANGE(2, KEY_OW | KEY_INSERT, 0, 1)),
      COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT("newkey", KEY, .key_spec_index = 1))},

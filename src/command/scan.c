@@ -215,6 +215,7 @@ const struct command command_scan_rows[] = {
      .complexity = "O(COUNT) for a call, O(keys in the database) from the first cursor to the last",
      .summary = "Lists keys piece by piece, going on from a cursor.",
      COMMAND_TIPS("nondeterministic_output", "request_policy:special"),
+     COMMAND_HISTORY({"6.0.0", "TYPE."}),
      COMMAND_ARGUMENTS(
          ARGUMENT("cursor", INTEGER),
          ARGUMENT("pattern", PATTERN, .token = "MATCH", .flags = ARGUMENT_OPTIONAL),

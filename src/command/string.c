@@ -433,6 +433,10 @@ const struct command command_string_rows[] = {
      COMMAND_SPECS(KEY_RANGE_NOTED(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 0, 1,
                                    "RW and ACCESS due to the optional `GET` argument")),
      .key_flags = set_key_flags,
+     COMMAND_HISTORY({"2.6.12", "EX, PX, NX and XX."},
+                     {"6.0.0", "KEEPTTL."},
+                     {"6.2.0", "GET, EXAT and PXAT."},
+                     {"7.0.0", "NX and GET together."}),
      COMMAND_ARGUMENTS(
          KEY_ARGUMENT, ARGUMENT("value", STRING),
          ARGUMENT("condition", ONEOF, .flags = ARGUMENT_OPTIONAL, .since = "2.6.12",

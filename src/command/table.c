@@ -184,6 +184,8 @@ void command_table_add_data_types(struct command_table *t)
     command_table_add(t, command_lcs_rows, command_lcs_count);
     command_table_add(t, command_bitmap_rows, command_bitmap_count);
     command_table_add(t, command_bitfield_rows, command_bitfield_count);
+    command_table_add(t, command_list_rows, command_list_count);
+    command_table_add(t, command_list_move_rows, command_list_move_count);
     command_table_add(t, command_hash_rows, command_hash_count);
     command_table_add(t, command_set_rows, command_set_count);
     command_table_add(t, command_set_algebra_rows, command_set_algebra_count);

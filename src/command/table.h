@@ -58,6 +58,11 @@ struct command_argument {
     int argument_count;
 };
 
+/* What a version of Redis added to a command, in our own words. */
+struct command_change {
+    const char *version, *what;
+};
+
 struct command {
     const char *name; /* lower case */
     command_fn *handler;
@@ -80,6 +85,8 @@ struct command {
     int subcommand_count;
     const struct command_argument *arguments; /* COMMAND DOCS; may be NULL */
     int argument_count;
+    const struct command_change *history; /* oldest first; may be NULL */
+    int history_count;
 };
 
 /* --- writing rows ---------------------------------------------------------- *
@@ -95,6 +102,7 @@ struct command {
     .count = (int)(sizeof((const type[]){__VA_ARGS__}) / sizeof(type))
 #define COMMAND_SPECS(...)     COMMAND_LISTED(struct key_spec, key_specs, key_spec_count, __VA_ARGS__)
 #define COMMAND_ARGUMENTS(...) COMMAND_LISTED(struct command_argument, arguments, argument_count, __VA_ARGS__)
+#define COMMAND_HISTORY(...)   COMMAND_LISTED(struct command_change, history, history_count, __VA_ARGS__)
 #define COMMAND_TIPS(...)      .tips = (const char *const[]){__VA_ARGS__, NULL}
 #define COMMAND_SUBCOMMANDS(rows) \
     .subcommands = (rows), .subcommand_count = (int)(sizeof(rows) / sizeof *(rows))

@@ -31,6 +31,7 @@ enum {
                                         forfeited still finds its next slot within RABIA_AHEAD */
     FETCHES_MAX = 64,                /* per ask timer */
     REPEAT_LAPS = 64,                /* repeated unasked per ask timer */
+    WORTH_ASKS = 16, /* who could help and has not by this many intervals may be dead */
     BACKOFF_MAX = 32                 /* ask_interval_us is multiplied by this at most */
 };
 /* Laps beyond this are refused in messages, so that sums and places never
@@ -98,7 +99,6 @@ struct rabia {
     bool is_leaving;        /* removed; was_removed is still to be told */
 
     /* what we may say */
-    bool was_restored;
     bool has_begun;        /* false between rabia_restore and rabia_speak or rabia_rejoin */
     uint64_t silent_below; /* laps; RABIA_NO_LAP: everywhere */
     uint64_t spoke_end;    /* we took part in no lap at or beyond it, as far as we know */
@@ -125,13 +125,14 @@ struct rabia {
     uint32_t skip_ahead; /* laps beyond need; doubles while idle */
     uint16_t skip_to;    /* owners who wait for the skip of this step */
     uint64_t wanted_end; /* places below it are wanted: a batch or a nudge lies behind them */
-    uint64_t nudge_lap;  /* our own nudge, repeated until the frontier is there */
+    uint64_t nudge_lap;  /* our own nudge, or one we heard: repeated until the frontier is there */
     bool was_forfeited;  /* our lane was forfeited beyond own_next; RESUME is due */
 
     /* catching up */
     uint64_t ask_us; /* 0: no need */
     uint64_t ask_wait_us;
     uint64_t asked_place; /* the cursor when the timer was set */
+    uint64_t stood_us;    /* since when it has been there */
     uint64_t ask_goal;    /* the furthest known frontier then */
     uint16_t asked_peers; /* who may be about to answer */
     uint8_t next_peer;    /* peers are asked in turn */
@@ -143,6 +144,7 @@ struct rabia {
     uint64_t mark, mark_on_disk, mark_seq;
 
     uint64_t own_in_flight;
+    size_t held_bytes; /* contents in the slots of the window */
     uint64_t decided_by_exchange, decided_in_phase[RABIA_PHASE_COUNTERS];
     uint64_t invalid_messages, conflicting_decisions;
     struct rejoin_answer answers[RABIA_MEMBERS_MAX];
@@ -216,6 +218,10 @@ void rabia_end(struct rabia *r);
 void rabia_tell(struct rabia *r, const struct rabia_decided *decided);
 /* lap must lie in [frontier, frontier + window). */
 struct slot *rabia_slot(const struct rabia *r, uint64_t lap, uint8_t lane);
+/* What a slot holds is counted in held_bytes. */
+void rabia_hold(struct rabia *r, struct slot *slot, struct batch *batch);
+void rabia_decide_slot(struct rabia *r, struct slot *slot, uint8_t value);
+void rabia_reset_slot(struct rabia *r, struct slot *slot);
 /* Hands out what is decided in order and moves the frontier. */
 void rabia_order(struct rabia *r);
 
@@ -300,6 +306,7 @@ bool pace_can_speak(const struct rabia *r);
 /* Own slots that others had decided NULL are passed by. */
 void pace_pass_decided(struct rabia *r);
 void pace_nudge(struct rabia *r, uint64_t lap);
+void pace_hear_nudge(struct rabia *r, uint64_t lap);
 void pace_run(struct rabia *r);
 uint64_t pace_deadline_us(const struct rabia *r);
 uint64_t pace_limit_us(const struct rabia *r, uint8_t lane);

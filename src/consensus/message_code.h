@@ -20,6 +20,10 @@
 
 enum { MESSAGE_HEAD_MAX = 3 + 7 * VARINT_MAX };
 
+/* A record of the journal beside those of enum rabia_record_kind: the records behind it, up to the
+ * next one, are of the cluster with this seed, u64 little-endian. */
+enum { SEED_RECORD = 128 };
+
 /* Everything of a message but the bytes of its contents; returns the end. */
 char *message_write_head(char *at, const struct rabia_message *message);
 

@@ -36,6 +36,8 @@ enum mutant {
     MUTANT_CHANGE_AT_ONCE,        /* Membership: a change is in force at once */
     MUTANT_CHANGE_DURING_CHANGE,  /* Membership: a second change is accepted before the first is in force */
     MUTANT_LEARNER_COUNTS,        /* Membership: a learner counts, REJOIN included */
+    MUTANT_RECORDS_UNORDERED,     /* I7: a record moves before another one about its slot */
+    MUTANT_NUDGE_NOT_PASSED_ON,   /* Pace: a nudge ends with the replica that began it */
     MUTANT_END
 };
 

@@ -2,12 +2,16 @@
  *
  * A message or record that adjoins one already there is merged into it, so
  * that a range leaves as one entry.  Merging moves it before what was added in
- * between; that is harmless, for no message depends on the order of a frame,
- * and records of one step are written together. */
+ * between.  No message depends on the order of a frame.  A record does: the
+ * process may die with a part of a step's records written, and what it then
+ * remembers must be what it could have said by itself.  So no record moves before
+ * another one about the same slot (I7); different slots do not depend on each other
+ * within a step, as the window stands still. */
 #include "consensus/machine.h"
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "consensus/mutant.h"
 
 /* How far back a neighbour is sought: a few kinds for each lane. */
 enum { LOOKBACK = 4 * RABIA_MEMBERS_MAX };
@@ -92,6 +96,11 @@ void outbox_send(struct rabia *r, uint16_t to, bool is_lazy, const struct rabia_
         batch_hold(message->batch);
 }
 
+static bool is_about_same_slot(const struct rabia_message *a, const struct rabia_message *b)
+{
+    return a->lane == b->lane && a->lap < b->lap + b->count && b->lap < a->lap + a->count;
+}
+
 static bool merge_record(struct rabia_out *out, enum rabia_record_kind kind, const struct rabia_message *message,
                          bool needs_flush)
 {
@@ -99,6 +108,8 @@ static bool merge_record(struct rabia_out *out, enum rabia_record_kind kind, con
         struct rabia_record *record = &out->records[out->record_count - back];
         if (record->kind == kind && record->needs_flush == needs_flush && outbox_merge(&record->message, message))
             return true;
+        if (is_about_same_slot(&record->message, message) && !MUTANT(MUTANT_RECORDS_UNORDERED))
+            return false;
     }
     return false;
 }

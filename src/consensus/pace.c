@@ -231,6 +231,15 @@ void pace_nudge(struct rabia *r, uint64_t lap)
         pace_want(r, place_of(lap, 0));
 }
 
+/* Whoever skips its lane that far can propose no sooner than all are there, and whoever
+ * asked for it may be dead: the nudge becomes ours as well. */
+void pace_hear_nudge(struct rabia *r, uint64_t lap)
+{
+    pace_nudge(r, lap);
+    if (!MUTANT(MUTANT_NUDGE_NOT_PASSED_ON))
+        r->nudge_lap = lap_max(r->nudge_lap, lap);
+}
+
 /* Told once we are no longer behind: before, we would only be suspected anew. */
 static void announce_resume(struct rabia *r)
 {

@@ -23,9 +23,9 @@ static void check_phase(const struct rabia *r, const struct slot *slot, const st
         if (phase->vote[value] & own)
             CHECK(phase->is_vote_said && phase->said_vote == value);
     if (phase->is_state_said && phase->said_state == RABIA_BATCH)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
     if (phase->is_vote_said && phase->said_vote == RABIA_BATCH)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
 }
 
 static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t lane)
@@ -42,7 +42,7 @@ static void check_slot(const struct rabia *r, const struct slot *slot, uint8_t l
     if (slot->proposed_null & own)
         CHECK(slot->said == SLOT_SAID_NULL);
     if (slot->said == SLOT_SAID_BATCH && slot->decision != SLOT_NULL)
-        CHECK(slot->batch || r->was_restored); /* I3; a torn journal may lack the contents */
+        CHECK(slot->batch); /* I3 */
     if (!slot->contest)
         return;
     CHECK(!slot_is_decided(slot));
@@ -128,9 +128,18 @@ static void check_members(const struct rabia *r)
     CHECK(!r->is_rejoining || r->rejoin_lap == 0 || r->silent_below >= r->rejoin_lap);
 }
 
+static void check_held(const struct rabia *r)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < r->window * r->lane_count; i++)
+        bytes += r->slots[i].batch ? r->slots[i].batch->size : 0;
+    CHECK(bytes == r->held_bytes);
+}
+
 void rabia_check(const struct rabia *r)
 {
     CHECK(!r->out);
+    check_held(r);
     CHECK(r->cursor_lane < r->lane_count);
     if (r->frontier < window_end(r))
         CHECK(!slot_is_decided(rabia_slot(r, r->frontier, r->cursor_lane))); /* I4 */

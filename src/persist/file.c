@@ -224,6 +224,11 @@ enum status file_lock(int fd)
     return status_of(result);
 }
 
+void file_unlock(int fd)
+{
+    (void)file_ops->flock(fd, LOCK_UN);
+}
+
 enum status file_list(const char *dir, void (*visit)(void *context, const char *name), void *context)
 {
     return status_of(file_ops->list(dir, visit, context));

@@ -61,6 +61,7 @@ enum status file_remove(const char *path) MUST_CHECK;
 enum status file_make_dir(const char *dir) MUST_CHECK;
 /* Exclusive, for the life of fd.  STATUS_AGAIN: somebody has it. */
 enum status file_lock(int fd) MUST_CHECK;
+void file_unlock(int fd);
 enum status file_list(const char *dir, void (*visit)(void *context, const char *name), void *context) MUST_CHECK;
 
 #endif

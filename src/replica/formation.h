@@ -41,9 +41,18 @@
  * While a member is READY its data must stand still: the driver neither speaks
  * nor applies unless the stage is REJOINING or FORMED.
  *
- * Members are those with a voice.  A learner's claim is heard and counts for nothing; a learner
- * itself only rejoins.  Who holds no data of the epoch in force rejoins only by a list of members at
- * least as new as the formed peer's: the driver fetches it (joining.c).
+ * Members are those with a voice.  While a change of them is under way, those of both lists: all of them
+ * must be there to recover together, and that is what is left unless a quorum of either remembers, for a
+ * member without memory rejoins by both.  Not everybody knows of the change then.  Whoever knows less says READY
+ * for the future that the base names by the newer list; the base alone judges whether all are READY.
+ *
+ * Forced: an operator gave up all members but some (formation_force).  These recover together whatever they
+ * remember, and the new epoch has no other members: forced_mask tells the driver.  The word goes around with the
+ * claims; a later one overrides.  Nobody heeds it who hears a quorum that remembers.
+ *
+ * A learner's claim is heard and counts for nothing; a learner itself only rejoins.  Who holds no data of
+ * the epoch in force rejoins only by a list of members at least as new as the formed peer's: the driver
+ * fetches it (joining.c).
  *
  * Pure logic: link.c and replica.c carry the words. */
 #ifndef REPLICA_FORMATION_H
@@ -72,11 +81,13 @@ struct formation_claim {
     uint64_t future;   /* READY: for which future; else 0 */
     uint64_t secret[2]; /* of the keyspace's hash, the same on all members */
     uint64_t roster;    /* version of the list of members it knows */
+    uint64_t forced;    /* recover with these alone, a bit per index; behind when it was said, milliseconds << 16; 0: no */
 };
 
 struct formation {
     uint8_t member_count, self;
-    uint16_t voters; /* members that count, a bit per index: "all" and "quorum" are about these */
+    uint16_t voters;   /* members that count, a bit per index: "all" is about these */
+    uint16_t lists[2]; /* "quorum" is about these: the list in force, and the one to come (0: none) */
     struct formation_claim own;
     struct formation_member {
         uint64_t incarnation; /* 0: unknown */
@@ -88,7 +99,10 @@ struct formation {
     uint8_t base;
     bool was_formed; /* before READY: where to go back to */
     bool was_rejoining;
+    bool is_new_held; /* a cluster is not begun from nothing now */
+    uint64_t forced_done; /* what was formed by force last */
     /* For the driver, which clears them once it has done so: */
+    uint16_t forced_mask; /* the epoch just formed has these members alone; 0: it was not forced */
     bool is_data_void;  /* what this member holds is not of the epoch in force: drop it, fetch a snapshot */
     bool is_superseded; /* a greater epoch or a later process of ours is known: go on without memory, under
                            a greater incarnation (formation_reincarnate) */
@@ -98,9 +112,14 @@ struct formation {
 void formation_init(struct formation *f, uint8_t member_count, uint8_t self, uint64_t incarnation,
                     const struct formation_claim *own);
 
-/* The list of members changed: indices below member_count may be heard of.  Without voters
- * nothing is ever formed. */
-void formation_set_members(struct formation *f, uint8_t member_count, uint16_t voters, uint64_t roster);
+/* The lists of members, a bit per index: in force, and to come (0: none).  Indices below member_count
+ * may be heard of.  Without members nothing is ever formed. */
+void formation_set_members(struct formation *f, uint8_t member_count, uint16_t members, uint16_t pending,
+                           uint64_t roster);
+
+/* An operator gives up all members but those in mask (self among them), at now_ms by the wall clock.  False: a
+ * quorum that remembers is there, so nothing has changed.  Else our own claim may have. */
+bool formation_force(struct formation *f, uint16_t mask, uint64_t now_ms);
 
 /* Looks at what is known at the start; later formation_hear does. */
 bool formation_begin(struct formation *f);
@@ -112,6 +131,9 @@ enum formation_meeting {
 };
 /* A process of peer introduced itself, or was named by another member. */
 enum formation_meeting formation_meet(struct formation *f, uint8_t peer, uint64_t incarnation);
+
+/* While is_held this member begins no cluster from nothing: there may be one already.  Returns as those below. */
+bool formation_hold_new(struct formation *f, bool is_held);
 
 /* Each returns true if our own claim changed, so that it must be told to all, or if we
  * are superseded. */

@@ -6,6 +6,13 @@
 #include "base/random.h"
 #include "replica/replica_private.h"
 
+/* Members dial each other no less often than LINK_BACKOFF_MAX_US.  So whoever belongs to a cluster already, though
+ * its disk and its list of members say nothing of it, has heard of it by then. */
+enum {
+    NEW_AFTER_US = LINK_BACKOFF_MAX_US + 200 * 1000,
+    ELDER_US = 10 * 1000 * 1000, /* an elder that is not heard again is gone */
+};
+
 /* --- saying --------------------------------------------------------------- */
 
 static void refresh_identity(struct replica *r)
@@ -83,6 +90,7 @@ static void drop_order(struct replica *r)
     if (r->order)
         rabia_free(r->order);
     r->order = NULL;
+    memory_save_stop(r->memory);
     divergence_init(&r->divergence, r->member_count, r->self);
     divergence_pass(&r->divergence, r->apply.position / 16);
 }
@@ -96,7 +104,7 @@ static void create_order(struct replica *r, struct slice cursor)
     r->order_seed = r->formation.own.seed;
     r->order_deadline_us = replica_now(r);
     r->newest_seq = r->told_seq = 0;
-    memory_new_core(r->memory);
+    memory_new_core(r->memory, r->order_seed);
 }
 
 /* Links that are up already came up before there was an order. */
@@ -111,8 +119,38 @@ static void tell_links(struct replica *r)
     }
 }
 
-/* A new epoch: a fresh order behind everything the base has applied.  Who does
- * not hold the base's data begins before it, and so fetches it. */
+/* The others drop what they have on hearing that this member has formed the epoch: by then its data
+ * is on disk as the epoch's, or it falls silent. */
+static bool keep_epoch(struct replica *r)
+{
+    if (!memory_is_journaled(r->memory))
+        return true;
+    if (replica_save(r, false) == STATUS_OK)
+        return forming_save_identity(r, false);
+    memory_give_up(r->memory);
+    return false;
+}
+
+/* Who was given up is told so when it comes back. */
+static void keep_forced_members(struct replica *r)
+{
+    uint16_t mask = r->formation.forced_mask;
+    r->formation.forced_mask = 0;
+    if (!mask)
+        return;
+    roster_keep(&r->roster, mask);
+    membership_renumber(r);
+    r->is_roster_dirty = true;
+    log_warning("replica", "by RABIA RECOVER FORCE the members are \"%s\" from now on; the others were given up",
+                r->members_text);
+}
+
+/* A new epoch: a fresh order behind everything the base has applied.  Who does not hold the base's
+ * data begins before it, and so fetches it.
+ *
+ * Wherever this process ends, the next one finds itself without memory, with whole data of one epoch or
+ * the other: snapshot and journal say whose they are, and what is of another epoch than the snapshot is
+ * passed by.  Who fetches keeps what it has on disk until that has come. */
 static void begin_epoch(struct replica *r)
 {
     uint64_t first_lap = r->formation.future_position / 16 + 1;
@@ -125,6 +163,7 @@ static void begin_epoch(struct replica *r)
     bool is_void = r->formation.is_data_void;
     drop_data(r);
     drop_order(r);
+    keep_forced_members(r);
     adopt_secret(r);
     r->order_options.first_lap = is_void ? FIRST_LAP : first_lap;
     create_order(r, slice_make(NULL, 0));
@@ -132,9 +171,7 @@ static void begin_epoch(struct replica *r)
     struct rabia_speak_options how = {.may_have_lost_tail = false};
     rabia_speak(r->order, &how, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out);
     ordering_honour(r);
-    if (memory_is_journaled(r->memory) && replica_save(r, false) != STATUS_OK)
-        return;
-    if (!forming_save_identity(r, is_void))
+    if (!is_void && !keep_epoch(r))
         return;
     if (is_new)
         log_notice("replica", "all %d members are there: the cluster is formed, this is member %u",
@@ -222,6 +259,89 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation)
         break;
     }
     refresh_identity(r);
+    return true;
+}
+
+/* --- a cluster from nothing ---------------------------------------------------- */
+
+void forming_meet_elder(struct replica *r, uint64_t id)
+{
+    r->elder_us = replica_now(r);
+    r->elder_id = (uint16_t)id;
+    (void)formation_hold_new(&r->formation, true);
+}
+
+bool forming_knows_elder(const struct replica *r)
+{
+    return r->elder_us != 0 && replica_now(r) < r->elder_us + ELDER_US;
+}
+
+void forming_cron(struct replica *r)
+{
+    if (!r->formation.is_new_held || replica_now(r) < r->begun_us + NEW_AFTER_US || forming_knows_elder(r))
+        return;
+    if (formation_hold_new(&r->formation, false))
+        forming_act(r);
+}
+
+/* --- by force ---------------------------------------------------------------- */
+
+static const char *refusal_of_force(const struct replica *r)
+{
+    if (r->is_lone || r->self_id == 0)
+        return "ERR this server has no place in a cluster: there is nothing to recover";
+    if (r->is_loading || r->is_joining)
+        return "ERR this server does not know its cluster yet";
+    if (r->is_removed || r->is_diverged || memory_error(r->memory))
+        return "ERR this server has stopped, no cluster may go on with it";
+    if (!(r->formation.voters >> r->self & 1))
+        return "ERR this server has no voice: say it to a member";
+    return NULL;
+}
+
+/* "1@host:port 3@...": members in mask. */
+static void list_members(const struct replica *r, uint16_t mask, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < r->member_count; i++) {
+        char address[ROSTER_ADDRESS_MAX];
+        roster_print_address(r->members[i].host, r->members[i].port, address);
+        if ((mask >> i & 1) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%u@%s", used ? " " : "", r->members[i].id, address);
+    }
+}
+
+bool replica_recover_force(struct replica *r, char *text, size_t size)
+{
+    const char *refusal = refusal_of_force(r);
+    char kept[256], given_up[256];
+    uint16_t here = 0;
+    if (refusal) {
+        snprintf(text, size, "%s", refusal);
+        return false;
+    }
+    for (int i = 0; i < r->member_count; i++)
+        if ((r->formation.voters >> i & 1) && (i == r->self || (r->formation.members[i].is_heard && peers_is_heard(r, i))))
+            here |= (uint16_t)(1u << i);
+    if (here == r->formation.voters) {
+        snprintf(text, size, "ERR all members are here: they need no force");
+        return false;
+    }
+    if (!formation_force(&r->formation, here, (uint64_t)loop_wall_ms(r->loop))) {
+        snprintf(text, size, "ERR a quorum of the members is here with its memory: there is nothing to recover");
+        return false;
+    }
+    list_members(r, here, kept, sizeof kept);
+    list_members(r, r->formation.voters & (uint16_t)~here, given_up, sizeof given_up);
+    snprintf(text, size,
+             "recovering with %s alone, on the newest data among them. Given up for good: %s. Lost is whatever only "
+             "those had: writes that were acknowledged, too. Should they still serve anywhere, stop them: there are two "
+             "clusters from now on",
+             kept, given_up);
+    log_warning("replica", "RABIA RECOVER FORCE: %s", text);
+    forming_act(r);
+    loop_again(r->loop);
     return true;
 }
 

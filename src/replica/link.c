@@ -163,15 +163,25 @@ void link_accept(struct link *l, struct stream *stream)
     take_stream(l, stream, true);
 }
 
+static bool is_wrong_password(const struct dial_reply *reply)
+{
+    static const char code[] = "WRONGPASS ";
+    return reply->kind == DIAL_REPLY_ERROR && reply->text.len >= sizeof code - 1 &&
+           memcmp(reply->text.ptr, code, sizeof code - 1) == 0;
+}
+
 static bool on_reply(void *context, size_t index, const struct dial_reply *reply)
 {
     struct link *l = context;
     if (reply->kind == DIAL_REPLY_ERROR && l->events->refused)
         l->events->refused(l->context, l->peer, reply->text);
-    if (reply->kind != DIAL_REPLY_TEXT)
-        return false;
     struct dial_command commands[2];
     bool is_last = index + 1 == l->events->introduce(l->context, l->peer, commands);
+    /* It will refuse the introduction as well, but then its log can say who we are. */
+    if (is_wrong_password(reply) && !is_last)
+        return l->is_password_wrong = true;
+    if (reply->kind != DIAL_REPLY_TEXT)
+        return false;
     return !is_last || l->events->accepted(l->context, l->peer, reply->text);
 }
 
@@ -180,7 +190,7 @@ static void on_done(void *context, struct stream *stream, const char *error)
     struct link *l = context;
     l->dial = NULL;
     if (!stream) {
-        link_break(l, error);
+        link_break(l, l->is_password_wrong ? "refused: WRONGPASS its requirepass is not ours" : error);
         return;
     }
     take_stream(l, stream, false);
@@ -201,6 +211,7 @@ static void start_dial(struct link *l)
         .context = l,
     };
     l->state = LINK_DIALING;
+    l->is_password_wrong = false;
     l->dial = dial_start(l->loop, &options);
 }
 
@@ -401,6 +412,7 @@ static uint64_t pass_end_up(struct link *l, uint64_t now)
     }
     if (now >= l->pinged_us + LINK_PING_US) {
         l->pinged_us = now;
+        send_word(l, FRAME_CLOCK, (uint64_t)loop_wall_ms(l->loop));
         send_word(l, FRAME_PING, now);
     }
     if (l->lazy_count && (buf_size(&l->frame) || now >= l->lazy_since_us + LINK_LAZY_US))
@@ -428,7 +440,14 @@ void link_flush(struct link *l)
     if (buf_size(&l->outbox) == 0)
         return;
     CHECK(l->stream);
-    buf_append_slice(stream_out(l->stream), buf_slice(&l->outbox));
+    /* One buffer for all that a slow peer leaves would be copied as it grows. */
+    if (stream_output_bytes(l->stream) - stream_later_bytes(l->stream) > LINK_FRAME_BYTES) {
+        struct chunk *chunk = chunk_copy(buf_head(&l->outbox), buf_size(&l->outbox));
+        stream_send_chunk(l->stream, chunk);
+        chunk_drop(chunk);
+    } else {
+        buf_append_slice(stream_out(l->stream), buf_slice(&l->outbox));
+    }
     buf_clear(&l->outbox);
     buf_shrink(&l->outbox, LINK_FRAME_KEEP);
     stream_mark_dirty(l->stream);

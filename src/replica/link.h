@@ -28,14 +28,14 @@
 #include "replica/replica.h"
 
 enum {
-    LINK_QUEUE_MAX = 64 << 20,
-    LINK_BULK_MAX = 256 << 20,
+    LINK_QUEUE_MAX = 32 << 20,
+    LINK_BULK_MAX = 64 << 20,
     LINK_BULKS_MAX = 32,             /* contents remembered as under way */
     LINK_BULK_AGAIN_US = 1000 * 1000, /* contents that have left are not sent again before */
     LINK_LAZY_MAX = 256,
     LINK_LAZY_US = 1000,
     LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
-    LINK_PING_US = 200 * 1000,
+    LINK_PING_US = 200 * 1000,            /* and our wall clock is told */
     LINK_DIAL_TIMEOUT_US = 2 * 1000 * 1000,
     LINK_BACKOFF_MIN_US = 20 * 1000,
     LINK_BACKOFF_MAX_US = 1000 * 1000,
@@ -91,6 +91,7 @@ struct link {
     uint64_t round_trip_us, bytes_in_before, bytes_out_before;
     uint64_t frames_in, frames_out, links_made, messages_dropped;
     char last_error[128];
+    bool is_password_wrong; /* said in this dialling */
 };
 
 void link_init(struct link *l, struct loop *loop, const struct frame_identity *identity,

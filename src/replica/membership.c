@@ -21,45 +21,55 @@ enum {
 
 /* --- the state in a snapshot ------------------------------------------------ *
  *
- *   core length u32, export of the core, roster length u32, roster (roster.h) */
+ *   epoch u64, seed u64, core length u32, export of the core, roster length u32, roster (roster.h)
+ *
+ * little-endian. */
 
-static unsigned char *put_length(unsigned char *at, size_t length)
+static unsigned char *put(unsigned char *at, uint64_t value, size_t size)
 {
-    for (int i = 0; i < 4; i++)
-        at[i] = (unsigned char)(length >> (8 * i));
-    return at + 4;
+    for (size_t i = 0; i < size; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+    return at + size;
 }
 
 size_t membership_write_state(const struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX])
 {
-    unsigned char *core = bytes + 4;
+    unsigned char *at = put(put(bytes, r->formation.own.epoch, 8), r->order_seed, 8), *core = at + 4;
     size_t core_size = rabia_export(r->order, core);
-    unsigned char *roster = core + core_size + 4;
-    size_t roster_size = roster_encode(&r->roster, roster);
-    put_length(bytes, core_size);
-    put_length(roster - 4, roster_size);
-    return core_size + roster_size + 8;
+    put(at, core_size, 4);
+    at = core + core_size;
+    size_t roster_size = roster_encode(&r->roster, at + 4);
+    put(at, roster_size, 4);
+    return (size_t)(at - bytes) + 4 + roster_size;
+}
+
+static bool take(struct slice *from, uint64_t *value, size_t size)
+{
+    *value = 0;
+    if (from->len < size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        *value |= (uint64_t)(unsigned char)from->ptr[i] << (8 * i);
+    *from = slice_make(from->ptr + size, from->len - size);
+    return true;
 }
 
 static bool take_part(struct slice *from, struct slice *part)
 {
-    uint32_t length = 0;
-    if (from->len < 4)
+    uint64_t length;
+    if (!take(from, &length, 4) || length > from->len)
         return false;
-    for (int i = 0; i < 4; i++)
-        length |= (uint32_t)(unsigned char)from->ptr[i] << (8 * i);
-    if (length > from->len - 4)
-        return false;
-    *part = slice_make(from->ptr + 4, length);
-    *from = slice_make(from->ptr + 4 + length, from->len - 4 - length);
+    *part = slice_make(from->ptr, length);
+    *from = slice_make(from->ptr + length, from->len - length);
     return true;
 }
 
-bool membership_read_state(struct slice state, struct slice *core, struct roster *roster)
+bool membership_read_state(struct slice bytes, struct snapshot_state *state)
 {
-    struct slice roster_bytes;
-    return take_part(&state, core) && take_part(&state, &roster_bytes) && state.len == 0 &&
-           roster_decode(roster_bytes, roster);
+    struct slice roster;
+    return take(&bytes, &state->epoch, 8) && take(&bytes, &state->seed, 8) && state->seed != 0 &&
+           take_part(&bytes, &state->core) && take_part(&bytes, &roster) && bytes.len == 0 &&
+           roster_decode(roster, &state->roster);
 }
 
 /* --- the first list ----------------------------------------------------------- */
@@ -244,6 +254,7 @@ static void close_link(struct replica *r, uint8_t i)
     if (!has_link(r, i))
         return;
     bool was_up = r->links[i].state == LINK_UP;
+    sending_stop(r, i);
     transfer_lost(r, i);
     frame_assembly_reset(&r->assemblies[i]);
     link_deinit(&r->links[i]);
@@ -321,13 +332,27 @@ void membership_leave(struct replica *r)
     membership_close_links(r);
 }
 
+/* The roster names a new list as soon as it is decided; until that is in force the former one counts. */
+static void settle_formation(struct replica *r)
+{
+    uint16_t members = r->is_joining ? 0 : roster_mask(&r->roster, ROSTER_MEMBER), pending = 0;
+    if (r->order && !r->is_joining) {
+        struct rabia_lists lists = rabia_lists(r->order);
+        members = lists.members;
+        pending = lists.pending;
+    }
+    formation_set_members(&r->formation, r->member_count, members, pending, r->roster.version);
+}
+
 void membership_settle(struct replica *r)
 {
-    if (r->is_roster_dirty) {
+    bool is_dirty = r->is_roster_dirty;
+    if (is_dirty) {
         r->is_roster_dirty = false;
         membership_renumber(r);
-        uint16_t voters = r->is_joining ? 0 : roster_mask(&r->roster, ROSTER_MEMBER);
-        formation_set_members(&r->formation, r->member_count, voters, r->roster.version);
+    }
+    settle_formation(r);
+    if (is_dirty) {
         if (!r->is_joining)
             sync_links(r);
         forming_say_claim(r);

@@ -8,11 +8,12 @@
  *   member <id>:<incarnation> ...        all members of the cluster, "-" for a lone server
  *   secret <32 hexadecimal digits>       of the keyspace's hash
  *
- * A journal record is one rabia_record: its kind is the journal's, its bytes a
+ * A journal record is a SEED_RECORD (consensus/message_code.h) or one rabia_record: its kind is the journal's, its bytes a
  * message of consensus/message_code.h with its contents; of a lap mark and of J,
  * which are no messages, the lap alone, a varint. */
 #include "replica/memory.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,7 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -34,8 +36,10 @@
 #include "net/loop.h"
 #include "persist/file.h"
 #include "persist/state_file.h"
+#include "replica/saving.h"
 
 #define STATE_NAME "replica.state"
+#define SPOOL_NAME "transfer.tmp" /* for the moment between its making and the removal of its name */
 #define SNAPSHOT_NAME "snapshot.kvs"
 #define JOURNAL_NAME "journal"
 
@@ -66,6 +70,7 @@ struct memory {
     struct mark marks[MARKS_MAX]; /* ring */
     size_t mark_head, mark_count;
     uint64_t recorded_core_seq, flushed_core_seq;
+    uint64_t seed; /* the journal's end is of this cluster */
     bool wants_flush;
     int error;
 
@@ -75,7 +80,9 @@ struct memory {
     uint64_t cut_seq; /* what lies before it is useless once the save under way is durable */
     int64_t saving_since_ms, last_save_ms, last_save_duration_s;
     bool is_last_save_ok;
-    uint64_t saves, changes_at_fork, changes_at_last_save, last_save_bytes, last_fork_us;
+    uint64_t saves, changes_at_fork, changes_at_last_save, last_fork_us, forks;
+    struct saving saving;
+    uint64_t last_cow_bytes, replay_done, replay_total;
 };
 
 /* --- life ----------------------------------------------------------------- */
@@ -188,6 +195,7 @@ enum status memory_open(struct memory **memory, const struct memory_options *opt
     m->is_last_save_ok = true;
     m->child = -1;
     m->last_save_ms = loop_wall_ms(m->loop);
+    saving_init(&m->saving);
     enum status status = load_identity(m, error);
     if (status != STATUS_OK) {
         memory_free(m);
@@ -203,12 +211,21 @@ void memory_free(struct memory *m)
         journal_free(m->journal);
     if (m->reader)
         snapshot_reader_free(m->reader);
+    saving_deinit(&m->saving);
     mem_free(m->dir);
     mem_free(m->cluster_name);
     mem_free(m->state_path);
     mem_free(m->snapshot_path);
     mem_free(m->journal_path);
     mem_free(m);
+}
+
+bool memory_has_other_snapshot(const struct memory *m, const char *path)
+{
+    struct stat own, other;
+    if (stat(m->snapshot_path, &own) != 0)
+        return false;
+    return stat(path, &other) != 0 || own.st_dev != other.st_dev || own.st_ino != other.st_ino;
 }
 
 bool memory_is_new(const struct memory *m)
@@ -373,10 +390,20 @@ enum status memory_load_snapshot(struct memory *m, const char *path, struct snap
 }
 
 struct replay {
+    struct memory *memory;
     memory_replay_fn *fn;
     void *context;
-    uint64_t core_seq;
+    uint64_t core_seq, wanted_seed, seed; /* seed: of the records being read */
 };
+
+static enum status read_seed(struct replay *replay, struct slice bytes)
+{
+    if (bytes.len != sizeof replay->seed)
+        return STATUS_MALFORMED;
+    memcpy(&replay->seed, bytes.ptr, sizeof replay->seed);
+    replay->seed = le64toh(replay->seed);
+    return STATUS_OK;
+}
 
 static bool is_lap_alone(int kind)
 {
@@ -386,6 +413,12 @@ static bool is_lap_alone(int kind)
 static enum status replay_record(void *context, const struct journal_record *record)
 {
     struct replay *replay = context;
+    replay->memory->replay_done = record->bytes_done;
+    replay->memory->replay_total = record->bytes_total;
+    if (record->kind == SEED_RECORD)
+        return read_seed(replay, record->bytes);
+    if (replay->seed != replay->wanted_seed)
+        return STATUS_OK;
     struct rabia_record decoded = {.seq = ++replay->core_seq, .kind = record->kind, .needs_flush = false};
     const char *at = record->bytes.ptr, *end = at + record->bytes.len;
     at = is_lap_alone(record->kind) ? varint_read(at, end, &decoded.message.lap)
@@ -417,17 +450,18 @@ static void read_boot(unsigned char boot[16])
     memcpy(boot, &hash, 16);
 }
 
-static void judge(struct memory *m)
+static void judge(struct memory *m, bool is_seed_right)
 {
     const struct journal_found *found = &m->found;
     bool is_trusted = found->is_closed || found->is_same_boot || found->mode == JOURNAL_ALWAYS;
     m->was_whole = !m->is_new && m->is_journaled && !found->is_new && is_trusted && found->cut_seq == 0 &&
-                   !m->identity.is_rejoining;
+                   !m->identity.is_rejoining && is_seed_right;
     /* In the same boot as well: a disk that reported an error may have dropped what it had taken. */
     m->may_lack_tail = m->was_whole && !found->is_closed;
 }
 
-enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context, char error[static MEMORY_ERROR_MAX])
+enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *fn, void *context,
+                          char error[static MEMORY_ERROR_MAX])
 {
     if (!m->is_journaled)
         return STATUS_OK;
@@ -440,14 +474,21 @@ enum status memory_replay(struct memory *m, memory_replay_fn *fn, void *context,
         .context = m->loop,
     };
     read_boot(options.identity.boot);
-    struct replay replay = {.fn = fn, .context = context};
+    struct replay replay = {.memory = m, .fn = fn, .context = context, .wanted_seed = seed};
     enum status status = journal_open(&m->journal, &options, replay_record, &replay, &m->found, error);
     if (status != STATUS_OK)
         return status;
     if (m->found.torn_bytes)
         log_warning("replica", "the journal had a torn tail: %" PRIu64 " bytes were cut", m->found.torn_bytes);
-    judge(m);
+    m->seed = replay.seed;
+    judge(m, replay.seed == seed && seed == m->identity.seed);
     return STATUS_OK;
+}
+
+void memory_replay_progress(const struct memory *m, uint64_t *done, uint64_t *total)
+{
+    *done = m->replay_done;
+    *total = m->replay_total;
 }
 
 bool memory_is_whole(const struct memory *m)
@@ -469,10 +510,20 @@ void memory_set_mode(struct memory *m, enum journal_mode mode)
 
 /* --- a pass --------------------------------------------------------------- */
 
-void memory_new_core(struct memory *m)
+static void record_seed(struct memory *m)
+{
+    uint64_t seed = htole64(m->seed);
+    struct slice part = slice_make((const char *)&seed, sizeof seed);
+    if (m->journal)
+        journal_append(m->journal, SEED_RECORD, &part, 1);
+}
+
+void memory_new_core(struct memory *m, uint64_t seed)
 {
     m->mark_head = m->mark_count = 0;
     m->recorded_core_seq = m->flushed_core_seq = 0;
+    m->seed = seed;
+    record_seed(m);
 }
 
 void memory_record(struct memory *m, const struct rabia_record *record)
@@ -559,22 +610,39 @@ static struct snapshot_head head_of(const struct memory *m, const struct memory_
 static void become_writer(int keep_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (keep_fd < 0) {
-        close_range(3, UINT_MAX, 0);
-        return;
-    }
-    dup2(keep_fd, 3);
-    close_range(4, UINT_MAX, 0);
+    unsigned keep = keep_fd < 0 ? UINT_MAX : (unsigned)keep_fd;
+    if (keep > 3)
+        close_range(3, keep - 1, 0);
+    if (keep < UINT_MAX)
+        close_range(keep + 1, UINT_MAX, 0);
+}
+
+static enum status write_snapshot(struct memory *m, const struct snapshot_head *head)
+{
+    char error[SNAPSHOT_ERROR_MAX];
+    enum status status = snapshot_write_file(m->keyspace, head, m->is_compressed, m->dir, SNAPSHOT_NAME, saving_note,
+                                             &m->saving, error);
+    if (status != STATUS_OK)
+        saving_fail(&m->saving, error);
+    saving_note_end(&m->saving);
+    return status;
 }
 
 static int write_in_child(struct memory *m, const struct memory_save *save)
 {
-    char error[SNAPSHOT_ERROR_MAX];
     struct snapshot_head head = head_of(m, save);
     become_writer(-1);
-    enum status status =
-        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
-    return status == STATUS_OK ? 0 : 1;
+    return write_snapshot(m, &head) == STATUS_OK ? 0 : 1;
+}
+
+static void note_begin(struct memory *m, bool is_here)
+{
+    uint64_t keys = 0;
+    for (int db = 0; db < keyspace_database_count(m->keyspace); db++)
+        keys += keyspace_size(m->keyspace, db);
+    saving_begin(&m->saving, keys, is_here, loop_clock_us());
+    m->saving_since_ms = loop_wall_ms(m->loop);
+    m->changes_at_fork = keyspace_changes(m->keyspace);
 }
 
 static pid_t timed_fork(struct memory *m)
@@ -583,61 +651,67 @@ static pid_t timed_fork(struct memory *m)
     pid_t child = fork();
     if (child > 0)
         m->last_fork_us = (uint64_t)(loop_clock_us() - before_us);
+    m->forks += child > 0;
     return child;
 }
 
 /* Without room for another segment the full ones before this one can still go. */
 void memory_begin_segment(struct memory *m)
 {
-    if (m->journal && !m->error)
-        m->cut_seq = journal_is_low(m->journal) ? journal_written_seq(m->journal) + 1 : journal_cut(m->journal);
+    if (!m->journal || m->error)
+        return;
+    m->cut_seq = journal_is_low(m->journal) ? journal_written_seq(m->journal) + 1 : journal_cut(m->journal);
+    record_seed(m);
+}
+
+static void save_ended(struct memory *m, bool is_ok)
+{
+    int64_t now_ms = loop_wall_ms(m->loop);
+    m->last_cow_bytes = saving_cow_bytes(&m->saving);
+    m->is_last_save_ok = is_ok;
+    m->last_save_duration_s = (now_ms - m->saving_since_ms) / 1000;
+    if (!is_ok) {
+        const char *error = saving_error(&m->saving);
+        log_warning("replica", "saving the snapshot failed%s%s; the former one, if there is one, is untouched",
+                    *error ? ": " : "", error);
+        return;
+    }
+    m->saves++;
+    m->last_save_ms = now_ms;
+    m->changes_at_last_save = m->changes_at_fork;
+    log_notice("replica", "the snapshot is saved after %" PRId64 " ms: %" PRIu64 " keys", now_ms - m->saving_since_ms,
+               m->saving.keys_total);
+    if (m->journal)
+        (void)fail(m, journal_forget(m->journal, m->cut_seq));
 }
 
 enum status memory_save_begin(struct memory *m, const struct memory_save *save)
 {
     if (m->child > 0)
         return STATUS_AGAIN;
-    m->changes_at_fork = keyspace_changes(m->keyspace);
+    note_begin(m, false);
     pid_t child = timed_fork(m);
-    if (child < 0)
+    if (child < 0) {
+        char error[SNAPSHOT_ERROR_MAX];
+        snprintf(error, sizeof error, "cannot fork: %s", strerror(errno));
+        saving_fail(&m->saving, error);
+        save_ended(m, false);
         return STATUS_IO;
+    }
     if (child == 0)
         _exit(write_in_child(m, save));
     m->child = child;
-    m->saving_since_ms = loop_wall_ms(m->loop);
     log_notice("replica", "saving a snapshot in process %d (fork took %" PRIu64 " us)", (int)child, m->last_fork_us);
     return STATUS_OK;
-}
-
-static void save_ended(struct memory *m, bool is_ok)
-{
-    int64_t now_ms = loop_wall_ms(m->loop);
-    m->is_last_save_ok = is_ok;
-    m->last_save_duration_s = (now_ms - m->saving_since_ms) / 1000;
-    if (!is_ok) {
-        log_warning("replica", "saving the snapshot failed; the former one is untouched");
-        return;
-    }
-    m->saves++;
-    m->last_save_ms = now_ms;
-    m->changes_at_last_save = m->changes_at_fork;
-    log_notice("replica", "the snapshot is saved after %" PRId64 " ms", now_ms - m->saving_since_ms);
-    if (m->journal)
-        (void)fail(m, journal_forget(m->journal, m->cut_seq));
 }
 
 enum status memory_save_now(struct memory *m, const struct memory_save *save)
 {
     if (m->child > 0)
         return STATUS_AGAIN;
-    char error[SNAPSHOT_ERROR_MAX];
     struct snapshot_head head = head_of(m, save);
-    m->saving_since_ms = loop_wall_ms(m->loop);
-    m->changes_at_fork = keyspace_changes(m->keyspace);
-    enum status status =
-        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
-    if (status != STATUS_OK)
-        log_warning("replica", "%s", error);
+    note_begin(m, true);
+    enum status status = write_snapshot(m, &head);
     save_ended(m, status == STATUS_OK);
     return status;
 }
@@ -647,46 +721,75 @@ bool memory_is_saving(const struct memory *m)
     return m->child > 0;
 }
 
-static enum status socket_sink(void *context, const void *bytes, size_t size)
+void memory_save_stop(struct memory *m)
 {
-    const char *at = bytes;
-    int fd = *(int *)context;
-    while (size > 0) {
-        ssize_t written = write(fd, at, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return STATUS_IO;
-        at += written;
-        size -= (size_t)written;
-    }
-    return STATUS_OK;
+    if (m->child <= 0)
+        return;
+    kill(m->child, SIGKILL);
+    waitpid(m->child, NULL, 0);
+    m->child = -1;
+    log_notice("replica", "the snapshot under way is given up: the data it holds is out of force");
 }
 
-static int stream_in_child(struct memory *m, const struct memory_save *save, int fd)
+void memory_give_up(struct memory *m)
+{
+    (void)fail(m, STATUS_IO);
+}
+
+enum { SPOOL_NICE = 5 };
+
+struct file_sink {
+    int fd;
+    uint64_t offset;
+};
+
+static enum status sink_into_file(void *context, const void *bytes, size_t size)
+{
+    struct file_sink *sink = context;
+    enum status status = file_write(sink->fd, bytes, size, sink->offset);
+    sink->offset += size;
+    return status;
+}
+
+static int spool_in_child(struct memory *m, const struct memory_save *save, int fd)
 {
     struct snapshot_head head = head_of(m, save);
+    struct file_sink sink = {.fd = fd};
     become_writer(fd);
-    int out = 3;
-    struct snapshot_write_options options = {.is_compressed = true, .sink = socket_sink, .context = &out};
+    /* Those who serve clients come first. */
+    (void)setpriority(PRIO_PROCESS, 0, SPOOL_NICE);
+    struct snapshot_write_options options = {.is_compressed = true, .sink = sink_into_file, .context = &sink};
     return snapshot_write(m->keyspace, &head, &options) == STATUS_OK ? 0 : 1;
 }
 
-enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child)
+static enum status open_nameless(struct memory *m, int *fd)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    char *path = path_in(m->dir, SPOOL_NAME);
+    enum status status = file_open(fd, path, O_CREAT | O_TRUNC | O_RDWR);
+    if (status == STATUS_OK)
+        status = file_remove(path);
+    mem_free(path);
+    return status;
+}
+
+enum status memory_spool_begin(struct memory *m, const struct memory_save *save, struct memory_spool *spool)
+{
+    int snapshot_fd, tail_fd;
+    if (open_nameless(m, &snapshot_fd) != STATUS_OK)
         return STATUS_IO;
-    pid_t pid = timed_fork(m);
-    if (pid == 0)
-        _exit(stream_in_child(m, save, ends[1]));
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
+    if (open_nameless(m, &tail_fd) != STATUS_OK) {
+        file_close(snapshot_fd);
         return STATUS_IO;
     }
-    *fd = ends[0];
-    *child = (int)pid;
+    pid_t child = timed_fork(m);
+    if (child == 0)
+        _exit(spool_in_child(m, save, snapshot_fd));
+    if (child < 0) {
+        file_close(snapshot_fd);
+        file_close(tail_fd);
+        return STATUS_IO;
+    }
+    *spool = (struct memory_spool){.snapshot_fd = snapshot_fd, .tail_fd = tail_fd, .child = (int)child};
     return STATUS_OK;
 }
 
@@ -695,9 +798,16 @@ enum status memory_stream_begin(struct memory *m, const struct memory_save *save
 static void reap_child(struct memory *m)
 {
     int result;
-    if (m->child <= 0 || waitpid(m->child, &result, WNOHANG) != m->child)
+    if (m->child <= 0)
         return;
+    if (waitpid(m->child, &result, WNOHANG) != m->child) {
+        saving_log(&m->saving, loop_clock_us());
+        return;
+    }
     m->child = -1;
+    if (WIFSIGNALED(result))
+        log_warning("replica", "the process that saved the snapshot was ended by signal %d (%s)", WTERMSIG(result),
+                    strsignal(WTERMSIG(result)));
     save_ended(m, WIFEXITED(result) && WEXITSTATUS(result) == 0);
 }
 
@@ -710,14 +820,15 @@ void memory_cron(struct memory *m, uint64_t now_us)
 
 enum status memory_close(struct memory *m)
 {
-    if (m->child > 0) {
-        kill(m->child, SIGKILL);
-        waitpid(m->child, NULL, 0);
-        m->child = -1;
-    }
+    memory_save_stop(m);
     if (!m->journal || m->error)
         return m->error ? STATUS_IO : STATUS_OK;
-    enum status status = journal_close(m->journal);
+    /* A life that said nothing has not settled what the one before may have lost: its end
+     * must not look as if nothing were missing. */
+    bool is_unsettled = m->may_lack_tail && m->recorded_core_seq == 0;
+    enum status status = is_unsettled ? STATUS_OK : journal_close(m->journal);
+    if (is_unsettled)
+        journal_free(m->journal);
     m->journal = NULL;
     return status;
 }
@@ -735,6 +846,12 @@ void memory_get_figures(struct memory *m, struct memory_figures *figures)
         .saves = m->saves,
         .changes_at_last_save = m->changes_at_last_save,
         .last_fork_us = m->last_fork_us,
+        .forks = m->forks,
+        .save_keys_done = saving_keys_done(&m->saving),
+        .save_keys_total = m->saving.keys_total,
+        .cow_bytes = saving_cow_bytes(&m->saving),
+        .cow_peak_bytes = saving_cow_peak_bytes(&m->saving),
+        .last_cow_bytes = m->last_cow_bytes,
     };
     if (m->journal)
         journal_get_figures(m->journal, &figures->journal);

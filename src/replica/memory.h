@@ -62,6 +62,8 @@ enum status memory_open(struct memory **memory, const struct memory_options *opt
                         char error[static MEMORY_ERROR_MAX]) MUST_CHECK;
 void memory_free(struct memory *m);
 
+/* A snapshot is there, and it is not the file at path. */
+bool memory_has_other_snapshot(const struct memory *m, const char *path);
 bool memory_is_new(const struct memory *m);
 const struct memory_identity *memory_identity(const struct memory *m);
 /* Replaces it, durably. */
@@ -80,11 +82,13 @@ enum status memory_load_snapshot(struct memory *m, const char *path, struct snap
 /* The newest snapshot's path. */
 const char *memory_snapshot_path(const struct memory *m);
 
-/* Opens the journal and hands over every record, in order.  Without journal:
- * nothing. */
+/* Opens the journal and hands over every record of the cluster with that seed, in order: what an
+ * earlier or later epoch left there is passed by.  Without journal: nothing. */
 typedef void memory_replay_fn(void *context, const struct rabia_record *record);
-enum status memory_replay(struct memory *m, memory_replay_fn *replay, void *context,
+enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *replay, void *context,
                           char error[static MEMORY_ERROR_MAX]) MUST_CHECK;
+/* While replaying: bytes of the journal's files read, and in all. */
+void memory_replay_progress(const struct memory *m, uint64_t *done, uint64_t *total);
 /* Whether everything this member ever said is in what was replayed. */
 bool memory_is_whole(const struct memory *m);
 /* A tail of unflushed records may be missing though the memory is whole for
@@ -97,8 +101,8 @@ void memory_set_mode(struct memory *m, enum journal_mode mode);
 
 /* --- a pass --------------------------------------------------------------- */
 
-/* A new core begins to count its records from 1. */
-void memory_new_core(struct memory *m);
+/* A new core, of the cluster with that seed, begins to count its records from 1. */
+void memory_new_core(struct memory *m, uint64_t seed);
 void memory_record(struct memory *m, const struct rabia_record *record);
 /* Writes; asks for a flush if a record of this pass needs one, in every mode.  A status other
  * than OK is final: nothing may be said any more. */
@@ -125,8 +129,16 @@ enum status memory_save_begin(struct memory *m, const struct memory_save *save) 
 /* Here and now, while everything waits. */
 enum status memory_save_now(struct memory *m, const struct memory_save *save) MUST_CHECK;
 bool memory_is_saving(const struct memory *m);
-/* A child that writes a snapshot into a socket, for a peer: the reading end. */
-enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child) MUST_CHECK;
+/* The save under way, if any, holds what is out of force: it comes to nothing. */
+void memory_save_stop(struct memory *m);
+/* What must be on disk cannot be put there, for errno: the memory fails for good. */
+void memory_give_up(struct memory *m);
+/* For peers (spool.h): a child that writes a snapshot of now into a file without a name, and
+ * a second such file, empty.  Descriptors and child are the caller's. */
+struct memory_spool {
+    int snapshot_fd, tail_fd, child;
+};
+enum status memory_spool_begin(struct memory *m, const struct memory_save *save, struct memory_spool *spool) MUST_CHECK;
 /* About ten times a second. */
 void memory_cron(struct memory *m, uint64_t now_us);
 /* The journal is closed with its clean mark. */
@@ -137,7 +149,10 @@ struct memory_figures {
     enum journal_mode mode;
     int64_t last_save_wall_s, saving_since_wall_s;
     int64_t last_save_duration_s; /* -1: none */
-    uint64_t saves, changes_at_last_save, last_save_bytes, last_fork_us;
+    uint64_t saves, changes_at_last_save, last_fork_us, forks;
+    uint64_t save_keys_done, save_keys_total; /* of the save under way, or the last one */
+    uint64_t cow_bytes, cow_peak_bytes;       /* memory its process no longer shares with this one */
+    uint64_t last_cow_bytes;
     struct journal_figures journal;
 };
 void memory_get_figures(struct memory *m, struct memory_figures *figures);

@@ -108,6 +108,7 @@ static void on_down(void *context, uint8_t peer)
 {
     struct replica *r = context;
     frame_assembly_reset(&r->assemblies[peer]);
+    sending_stop(r, peer);
     transfer_lost(r, peer);
     if (formation_lose(&r->formation, peer))
         forming_act(r);
@@ -129,6 +130,8 @@ static enum status hear_messages(struct replica *r, uint8_t peer, const struct f
 {
     frame_messages_clear(&r->messages);
     enum status status = frame_read_messages(frame, &r->messages);
+    if (status == STATUS_OK)
+        sending_answer_asks(r, peer, &r->messages);
     if (status == STATUS_OK && r->messages.count)
         hand_messages(r, peer, r->messages.messages, r->messages.count);
     frame_messages_clear(&r->messages);
@@ -179,20 +182,44 @@ static enum status hear_ping(struct replica *r, uint8_t peer, const struct frame
     return STATUS_OK;
 }
 
-static enum status hear_snapshot(struct replica *r, uint8_t peer, const struct frame *frame)
+static enum status hear_clock(struct replica *r, uint8_t peer, const struct frame *frame)
 {
-    uint8_t is_complete;
-    if (frame->kind == FRAME_SNAPSHOT_ASK) {
-        transfer_asked(r, peer);
-    } else if (frame->kind == FRAME_SNAPSHOT_DATA) {
-        transfer_data(r, peer, slice_make(frame->payload, (size_t)(frame->end - frame->payload)));
-    } else {
-        enum status status = frame_read_byte(frame, &is_complete);
-        if (status != STATUS_OK)
-            return status;
-        transfer_ended(r, peer, is_complete == 1);
-    }
-    return STATUS_OK;
+    uint64_t wall_ms;
+    enum status status = frame_read_word(frame, &wall_ms);
+    if (status == STATUS_OK && wall_ms > INT64_MAX / 1000)
+        status = STATUS_MALFORMED;
+    if (status == STATUS_OK)
+        ordering_note_clock(r, peer, wall_ms);
+    return status;
+}
+
+static enum status hear_ask(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    struct frame_ask ask;
+    enum status status = frame_read_ask(frame, &ask);
+    if (status == STATUS_OK)
+        sending_asked(r, peer, &ask);
+    return status;
+}
+
+static enum status hear_piece(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t number;
+    struct slice bytes;
+    enum status status = frame_read_piece(frame, &number, &bytes);
+    if (status == STATUS_OK)
+        transfer_data(r, peer, number, bytes);
+    return status;
+}
+
+static enum status hear_end(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t number;
+    enum frame_snapshot_end end;
+    enum status status = frame_read_snapshot_end(frame, &number, &end);
+    if (status == STATUS_OK)
+        transfer_ended(r, peer, number, end);
+    return status;
 }
 
 /* What the sender knows of others' incarnations is applied before anything it
@@ -223,6 +250,7 @@ static enum status hear(struct replica *r, uint8_t peer, const struct frame *fra
     case FRAME_STATE: return hear_claim(r, peer, frame);
     case FRAME_PING:
     case FRAME_PONG: return hear_ping(r, peer, frame);
+    case FRAME_CLOCK: return hear_clock(r, peer, frame);
     default: break;
     }
     if (!is_of_epoch(r, frame))
@@ -231,7 +259,10 @@ static enum status hear(struct replica *r, uint8_t peer, const struct frame *fra
     case FRAME_MESSAGES: return hear_messages(r, peer, frame);
     case FRAME_CHUNK: return hear_chunk(r, peer, frame);
     case FRAME_DIGEST: return hear_digest(r, peer, frame);
-    default: return hear_snapshot(r, peer, frame);
+    case FRAME_SNAPSHOT_ASK: return hear_ask(r, peer, frame);
+    case FRAME_SNAPSHOT_DATA: return hear_piece(r, peer, frame);
+    case FRAME_SNAPSHOT_END: return hear_end(r, peer, frame);
+    default: CHECK_UNREACHABLE(); /* frame_parse knows no other kind */
     }
 }
 
@@ -299,6 +330,11 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
     if (r->is_loading)
         return refuse(r, hello, "this server is still loading and does not know yet who it is");
     int from = index_of(r, hello->from_id);
+    if (from < 0 && !is_first && r->formation.own.epoch == 0) {
+        forming_meet_elder(r, hello->from_id);
+        return refuse(r, hello, "it belongs to a cluster that has this server for a member, but this server has lost its "
+                                "data and its cluster-members do not name it: name it in cluster-join");
+    }
     if (from < 0 || from == r->self || hello->incarnation == 0)
         return refuse(r, hello, "it is not a member");
     if (!forming_meet(r, (uint8_t)from, hello->incarnation)) {
@@ -307,6 +343,16 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
         return r->hello_error;
     }
     return NULL;
+}
+
+void replica_note_unauthenticated(struct replica *r, struct slice from_id, const char *address)
+{
+    static const char why[] = "its requirepass is not ours";
+    uint64_t id = 0;
+    if (r->is_lone || !slice_to_uint64(from_id, &id))
+        id = 0; /* nobody's */
+    if (peers_is_news(r, id ? index_of(r, id) : -1, why))
+        log_warning("replica", "refused a link from %s, which calls itself member %" PRIu64 ": %s", address, id, why);
 }
 
 void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream)

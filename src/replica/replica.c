@@ -22,6 +22,8 @@ enum {
     SPREAD_US = 1000, /* measured with 50 clients on three replicas, pipeline 1: a fifth less CPU than 300 */
     SPREAD_BYTES = 64 * 1024,
     PUMP_US = 20 * 1000,              /* while loading, connections are looked at this often */
+    LOADING_LOG_US = 5 * 1000 * 1000, /* and so often it is said how far it is */
+    PUMP_RECORDS = 16,                /* or the clock is, in the journal: a record may be a megabyte */
 };
 
 bool replica_is_lone(const struct replica *r)
@@ -158,6 +160,7 @@ static void deinit_cluster(struct replica *r)
 {
     timer_cancel(&r->wake_timer);
     transfer_free(r);
+    sending_drop(r);
     joining_stop(r);
     for (int i = 0; i < RABIA_MEMBERS_MAX; i++) {
         frame_assembly_reset(&r->assemblies[i]);
@@ -226,11 +229,14 @@ static bool on_loading(void *context, uint64_t bytes_done, uint64_t bytes_total)
     struct replica *r = context;
     r->loading_done = bytes_done;
     r->loading_total = bytes_total;
-    static int64_t pumped_us;
     int64_t now_us = loop_clock_us();
-    if (now_us < pumped_us + PUMP_US)
+    if (now_us < r->loading_pumped_us + PUMP_US)
         return true;
-    pumped_us = now_us;
+    r->loading_pumped_us = now_us;
+    if (now_us >= r->loading_logged_us + LOADING_LOG_US) {
+        r->loading_logged_us = now_us;
+        log_notice("replica", "loading: %" PRIu64 " of %" PRIu64 " MB", bytes_done >> 20, bytes_total >> 20);
+    }
     return r->loading_pump(r->loading_context);
 }
 
@@ -240,10 +246,13 @@ static enum status load_snapshot(struct replica *r, const char *path, struct sna
 {
     enum status status = memory_load_snapshot(r->memory, path, head, on_loading, r, error);
     *is_there = status == STATUS_OK;
-    if (status == STATUS_NOT_FOUND)
+    /* Nobody named the one in the directory, which need not be there. */
+    if (status == STATUS_NOT_FOUND && path != r->restore_path)
         return STATUS_OK;
     if (status != STATUS_OK)
         return status;
+    r->snapshot_bytes = r->loading_total;
+    r->loaded_keys = head->key_count;
     r->apply.position = r->commands_begun = head->position;
     log_notice("replica", "loaded %" PRIu64 " keys as of position %" PRIu64 " from %s", head->key_count,
                head->position, path);
@@ -263,42 +272,44 @@ static void on_replayed(void *context, const struct rabia_record *record)
             apply_batch(&r->apply, decided->batch, decided->lap, decided->lane);
     }
     rabia_out_clear(&r->out);
-    if ((++r->records_replayed & 1023) == 0)
-        on_loading(r, r->loading_total, r->loading_total);
+    if (++r->records_replayed % PUMP_RECORDS == 0) {
+        uint64_t done, total;
+        memory_replay_progress(r->memory, &done, &total);
+        on_loading(r, r->snapshot_bytes + done, r->snapshot_bytes + total);
+    }
 }
 
 /* The list of members is data: what is remembered of it overrides the first one. */
-static bool restore_roster(struct replica *r, struct slice state, struct slice *core)
+static void restore_roster(struct replica *r, const struct roster *roster)
 {
-    struct roster roster;
-    *core = slice_make(NULL, 0);
-    if (state.len == 0)
-        return true;
-    if (!membership_read_state(state, core, &roster) || roster_find(&roster, r->self_id) < 0)
-        return false;
     char *first = r->members_text;
     r->members_text = NULL;
-    r->roster = roster;
+    r->roster = *roster;
     bool was_given = !r->is_joining;
     r->is_joining = false;
     membership_renumber(r);
     if (was_given && strcmp(first, r->members_text) != 0)
         log_notice("replica", "cluster-members is \"%s\", but by now the members are \"%s\"", first, r->members_text);
     mem_free(first);
-    return true;
 }
 
-static bool restore_order(struct replica *r, struct slice state)
+/* Whose data is here the snapshot says; without one, what there is is of the epoch this member
+ * knew last. */
+static bool restore_order(struct replica *r, struct slice bytes)
 {
     const struct memory_identity *identity = memory_identity(r->memory);
-    struct slice core;
-    if (identity->seed == 0 || (r->is_joining && state.len == 0))
-        return true;
-    if (!restore_roster(r, state, &core))
+    struct snapshot_state state = {.epoch = identity->epoch, .seed = identity->seed};
+    if (bytes.len > 0 && (!membership_read_state(bytes, &state) || roster_find(&state.roster, r->self_id) < 0))
         return false;
-    r->order_options.cluster_seed = r->apply.seed = identity->seed;
-    r->order = rabia_restore(&r->order_options, core, replica_now(r));
-    r->order_seed = identity->seed;
+    r->loaded_epoch = state.epoch;
+    r->loaded_seed = state.seed;
+    if (state.seed == 0 || (r->is_joining && bytes.len == 0))
+        return true;
+    if (bytes.len > 0)
+        restore_roster(r, &state.roster);
+    r->order_options.cluster_seed = r->apply.seed = state.seed;
+    r->order = rabia_restore(&r->order_options, state.core, replica_now(r));
+    r->order_seed = state.seed;
     r->order_deadline_us = replica_now(r);
     return r->order != NULL;
 }
@@ -312,8 +323,8 @@ static void make_claim(struct replica *r)
     struct formation_claim own = {
         .stage = is_whole ? FORMATION_FORMED : FORMATION_GATHERING,
         .has_memory = is_whole,
-        .epoch = identity->epoch,
-        .seed = identity->seed,
+        .epoch = r->loaded_epoch,
+        .seed = r->loaded_seed,
         .position = r->apply.position,
     };
     memcpy(own.secret, identity->hash_secret, sizeof own.secret);
@@ -363,12 +374,13 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
         return status;
     if (!is_there && memory_identity(r->memory)->seed)
         keyspace_set_hash_secret(r->keyspace, memory_identity(r->memory)->hash_secret);
-    if (!restore_order(r, is_there ? head.state : slice_make(NULL, 0))) {
+    /* A restored snapshot begins a cluster of its own. */
+    if (!restore_order(r, is_there && !r->restore_path ? head.state : slice_make(NULL, 0))) {
         snprintf(error, REPLICA_ERROR_MAX, "%s: its place in the order is malformed", memory_snapshot_path(r->memory));
         return STATUS_MALFORMED;
     }
     struct roster given = r->roster;
-    status = memory_replay(r->memory, on_replayed, r, error);
+    status = memory_replay(r->memory, r->loaded_seed, on_replayed, r, error);
     if (status == STATUS_OK && r->is_journal_damaged && memory_identity(r->memory)->is_rejoining)
         forget_replayed(r, &given);
     if (status == STATUS_OK && r->is_journal_damaged) {
@@ -384,6 +396,8 @@ static enum status load_cluster(struct replica *r, char error[static REPLICA_ERR
     r->is_loading = false;
     if (r->formation.own.stage == FORMATION_FORMED)
         speak(r);
+    r->begun_us = replica_now(r);
+    r->formation.is_new_held = r->self_id != 0;
     (void)formation_begin(&r->formation);
     forming_act(r);
     loop_again(r->loop);
@@ -400,6 +414,29 @@ static enum status load_lone(struct replica *r, char error[static REPLICA_ERROR_
     return status;
 }
 
+/* Whoever changes how a store is kept must not find it empty, or old, without a word. */
+static bool may_load(const struct replica *r, char error[static REPLICA_ERROR_MAX])
+{
+    const char *own = memory_snapshot_path(r->memory), *restore = r->restore_path;
+    bool is_new = memory_is_new(r->memory);
+    if (restore && (!is_new || memory_has_other_snapshot(r->memory, restore)))
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "%s is to be restored into a new store, but the directory holds one already: start without restore to "
+                 "go on with that, or give an empty dir", restore);
+    else if (r->is_lone && !is_new)
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "the directory holds a journal, and appendonly is no: what was written since %s would be missing. "
+                 "Start with appendonly yes; or restore a snapshot of it, from there, into an empty dir", own);
+    else if (!r->is_lone && is_new && !restore && memory_is_journaled(r->memory) &&
+             memory_has_other_snapshot(r->memory, ""))
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "the directory holds %s, but nothing that says whose it is: --restore %s begins with its data; or move "
+                 "it away", own, own);
+    else
+        return true;
+    return false;
+}
+
 enum status replica_load(struct replica *r, const char *restore_path, bool (*pump)(void *context), void *context,
                          char error[static REPLICA_ERROR_MAX])
 {
@@ -407,11 +444,9 @@ enum status replica_load(struct replica *r, const char *restore_path, bool (*pum
     r->loading_pump = pump;
     r->loading_context = context;
     r->loading_since_s = loop_wall_ms(r->loop) / 1000;
-    if (restore_path && !memory_is_new(r->memory)) {
-        snprintf(error, REPLICA_ERROR_MAX, "%s is to be restored into a new store, but the directory holds one already",
-                 restore_path);
+    r->loading_logged_us = loop_clock_us();
+    if (!may_load(r, error))
         return STATUS_MISMATCH;
-    }
     return r->is_lone ? load_lone(r, error) : load_cluster(r, error);
 }
 
@@ -674,7 +709,8 @@ void replica_pass_end(struct replica *r)
     if (now >= r->claim_said_us + CLAIM_REPEAT_US)
         forming_say_claim(r);
     uint64_t next = order_pass_end(r, now);
-    transfer_pass_end(r);
+    next = earlier_of(next, transfer_pass_end(r));
+    next = earlier_of(next, sending_pass_end(r));
     next = earlier_of(next, links_pass_end(r));
     next = earlier_of(next, r->claim_said_us + CLAIM_REPEAT_US);
     if (next <= now)
@@ -714,6 +750,7 @@ void replica_cron(struct replica *r)
     if (r->is_lone)
         return;
     membership_cron(r);
+    forming_cron(r);
     joining_cron(r);
     log_waiting(r, replica_now(r));
 }

@@ -32,7 +32,7 @@
 #include "store/keyspace.h"
 
 /* Version of what replicas say to each other; peers with another are refused. */
-enum { REPLICA_PROTOCOL_VERSION = 1 };
+enum { REPLICA_PROTOCOL_VERSION = 2 };
 
 struct replica;
 
@@ -186,6 +186,8 @@ struct replica_hello {
 };
 const char *replica_check_hello(struct replica *r, const struct replica_hello *hello);
 void replica_accept(struct replica *r, const struct replica_hello *hello, struct stream *stream);
+/* One that calls itself from_id introduced itself without the password: logged now and then. */
+void replica_note_unauthenticated(struct replica *r, struct slice from_id, const char *address);
 /* "1@127.0.0.1:7001 2@..." in ascending order of id; lives as long as r. */
 const char *replica_members_text(const struct replica *r);
 uint64_t replica_incarnation(const struct replica *r);
@@ -195,6 +197,10 @@ uint64_t replica_incarnation(const struct replica *r);
 /* Why RABIA ADD, REMOVE, REPLACE or MOVE is not even to be proposed here, or NULL; valid until
  * the next call.  Most refusals come out of the order instead. */
 const char *replica_refusal_of_change(struct replica *r, int argc, const struct slice *argv);
+
+/* RABIA RECOVER FORCE: the members that are here go on without the others, for good, in a new epoch with the newest
+ * data among them.  text tells what is kept, given up and perhaps lost; or, with false, why not. */
+bool replica_recover_force(struct replica *r, char *text, size_t size);
 
 /* RABIA ROSTER version cluster id: the list of members, for one that joins.  An error
  * text, or NULL and *answer is filled. */
@@ -266,6 +272,7 @@ struct replica_status {
     uint64_t epoch, snapshots_sent, snapshots_received;
     uint64_t loading_done, loading_total;
     int64_t loading_since_s;
+    uint64_t loaded_keys; /* of the snapshot this process began with */
     struct memory_figures memory;
     struct replica_peer_status peers[RABIA_MEMBERS_MAX];
     struct rabia_status order; /* zero for a lone replica */

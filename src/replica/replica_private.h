@@ -5,7 +5,8 @@
  *   ordering.c       steps of the ordering core, and honouring what comes out
  *   forming.c        from stages of formation.h to what must be done for them
  *   peers.c          events of links, frames, introductions
- *   transfer.c       snapshots from and to peers
+ *   transfer.c       a snapshot from a peer
+ *   sending.c        snapshots to peers, and what was decided since
  *   membership.c     who belongs to the cluster (roster.h), put into effect
  *   joining.c        asking others for the list of members
  *   replica_status.c what it waits for, what it refuses, RABIA STATUS
@@ -35,13 +36,21 @@
 #include "replica/proposer.h"
 #include "replica/replica.h"
 #include "replica/roster.h"
+#include "replica/spool.h"
 
 enum {
     FIRST_LAP = 1,           /* so that position 0 means: nothing yet */
     HEARD_US = 1000 * 1000,  /* a peer that spoke within this is there */
     SAVE_RULES_MAX = 16,
-    /* Of a snapshot's state: two lengths, the core's export, the roster. */
-    REPLICA_STATE_BYTES_MAX = 8 + RABIA_EXPORT_BYTES + ROSTER_BYTES_MAX,
+    /* Of a snapshot's state: epoch, seed, two lengths, the core's export, the roster. */
+    REPLICA_STATE_BYTES_MAX = 24 + RABIA_EXPORT_BYTES + ROSTER_BYTES_MAX,
+};
+
+/* What a snapshot holds besides the data. */
+struct snapshot_state {
+    uint64_t epoch, seed; /* whose data it is */
+    struct slice core;    /* its export; points into the bytes that were read */
+    struct roster roster;
 };
 
 /* An answer to RABIA ROSTER. */
@@ -52,9 +61,10 @@ struct roster_heard {
 };
 
 /* A snapshot on its way to a peer. */
-struct transfer_out {
-    struct stream *source; /* the child's socket; NULL: none under way */
-    int child;
+struct sending {
+    bool is_under_way;
+    uint64_t number; /* of its ask */
+    uint64_t offset; /* in the spool's snapshot: what comes next */
 };
 
 struct replica {
@@ -77,7 +87,8 @@ struct replica {
     int save_rule_count;
     size_t journal_rewrite_bytes;
     uint64_t loading_done, loading_total;
-    int64_t loading_since_s;
+    int64_t loading_since_s, loading_pumped_us, loading_logged_us;
+    uint64_t snapshot_bytes, loaded_keys; /* of the snapshot this process began with */
     bool (*loading_pump)(void *context);
     void *loading_context;
 
@@ -108,6 +119,10 @@ struct replica {
     struct rabia_options order_options;
     struct rabia *order; /* NULL while GATHERING or READY without memory */
     uint64_t order_seed; /* of the epoch it belongs to */
+    uint64_t loaded_epoch, loaded_seed; /* of the data that was here at the start; 0: none, or of no epoch */
+    uint64_t begun_us;      /* since when peers can find us */
+    uint64_t elder_us;      /* when a member of a cluster we know nothing of took us for one of its own; 0: never */
+    uint16_t elder_id;
     uint64_t superseded_by; /* an incarnation of ours that others know */
     struct rabia_out out;
     uint64_t order_deadline_us;
@@ -124,15 +139,20 @@ struct replica {
     struct timer wake_timer;
     uint64_t pass_us; /* when the last pass ended */
     uint64_t cluster_timeout_us, quorum_lost_us, wait_logged_us, claim_said_us;
-    struct refused_clock {
-        uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */
-    } refused_clocks[RABIA_MEMBERS_MAX];
+    struct peer_clock {
+        uint64_t wall_ms, heard_us; /* that peer's wall clock, and when it told; 0: it has not */
+    } peer_clocks[RABIA_MEMBERS_MAX];
     uint8_t hearing; /* the peer whose messages the step under way is about */
     uint64_t batches_applied, batches_void, clock_refusals;
 
-    struct transfer_out sending[RABIA_MEMBERS_MAX];
+    struct spool *spool; /* NULL: nobody needs one */
+    uint64_t spool_used_us, spool_made_us; /* last; made_us 0: never */
+    struct sending sending[RABIA_MEMBERS_MAX];
     struct snapshot_reader *receiving; /* NULL: none has begun */
     uint8_t receiving_from;
+    uint64_t ask_number;      /* of the newest ask */
+    uint16_t bad_from;        /* peers whose last snapshot was no good, a bit per index */
+    int refusals;             /* in a row */
     uint64_t asked_us, received_us; /* when, last */
     uint64_t received_bytes, transfers_in, transfers_out;
 
@@ -171,8 +191,12 @@ void ordering_step(struct replica *r, const struct rabia_event *event);
 /* What the core put into r->out, in the order rabia.h prescribes. */
 void ordering_honour(struct replica *r);
 void ordering_propose(struct replica *r);
+/* One message on its way, in chunks if it is long. */
+void ordering_send(struct replica *r, const struct rabia_outgoing *outgoing);
 /* The wall clock for a batch of ours. */
 uint64_t ordering_clock_ms(const struct replica *r);
+/* A peer tells its wall clock. */
+void ordering_note_clock(struct replica *r, uint8_t peer, uint64_t wall_ms);
 void ordering_note_digest(struct replica *r, uint8_t member, const struct frame_digest *digest);
 /* Whether the stage and the disk let this replica take part. */
 bool ordering_may_step(const struct replica *r);
@@ -190,6 +214,10 @@ bool forming_meet(struct replica *r, uint8_t peer, uint64_t incarnation);
 bool forming_save_identity(struct replica *r, bool is_rejoining);
 /* A snapshot became durable. */
 void forming_saved(struct replica *r);
+/* A member of a cluster with that name, who is not on our list, takes us for one of its own. */
+void forming_meet_elder(struct replica *r, uint64_t id);
+bool forming_knows_elder(const struct replica *r);
+void forming_cron(struct replica *r);
 /* The core fell behind, or has rejoined: what its out says. */
 void forming_honour(struct replica *r);
 
@@ -205,15 +233,28 @@ bool peers_is_news(struct replica *r, int member, const char *why);
 
 /* Asks a peer for its snapshot; the order stands still until it is in. */
 void transfer_want(struct replica *r);
-void transfer_asked(struct replica *r, uint8_t peer);
-void transfer_data(struct replica *r, uint8_t peer, struct slice bytes);
-void transfer_ended(struct replica *r, uint8_t peer, bool is_complete);
+void transfer_data(struct replica *r, uint8_t peer, uint64_t number, struct slice bytes);
+void transfer_ended(struct replica *r, uint8_t peer, uint64_t number, enum frame_snapshot_end end);
 void transfer_lost(struct replica *r, uint8_t peer);
 /* The order it was for is gone.  True: so are the data that were here. */
 bool transfer_give_up(struct replica *r);
-/* Goes on sending where links have drained, asks again where nothing came. */
-void transfer_pass_end(struct replica *r);
+/* Asks again where nothing came; returns when it must be called again. */
+uint64_t transfer_pass_end(struct replica *r);
 void transfer_free(struct replica *r);
+
+/* --- sending.c --------------------------------------------------------------- */
+
+/* A peer wants a snapshot: it is sent one, or told at once that it will not be. */
+void sending_asked(struct replica *r, uint8_t peer, const struct frame_ask *ask);
+void sending_stop(struct replica *r, uint8_t peer);
+/* A batch came out of the order. */
+void sending_note(struct replica *r, const struct rabia_decided *decided);
+/* Takes out of messages the ASKs for slots that only the spool has, and answers them. */
+void sending_answer_asks(struct replica *r, uint8_t peer, struct frame_messages *messages);
+/* The order jumped, or is another: what is kept does not belong to it. */
+void sending_drop(struct replica *r);
+/* Goes on where links have drained; returns when it must be called again. */
+uint64_t sending_pass_end(struct replica *r);
 
 /* --- membership.c ---------------------------------------------------------- */
 
@@ -238,8 +279,8 @@ bool membership_hears_quorum(const struct replica *r, uint16_t mask);
 /* Removed, and out of force. */
 bool membership_is_gone(const struct replica *r, uint64_t id);
 size_t membership_write_state(const struct replica *r, unsigned char bytes[static REPLICA_STATE_BYTES_MAX]);
-/* False: malformed.  core points into state. */
-bool membership_read_state(struct slice state, struct slice *core, struct roster *roster);
+/* False: malformed. */
+bool membership_read_state(struct slice bytes, struct snapshot_state *state);
 
 /* --- joining.c -------------------------------------------------------------- */
 

@@ -9,6 +9,8 @@
 /* Who is waited for: those that count at the frontier, and those that soon will. */
 static uint16_t needed_members(const struct replica *r)
 {
+    if (r->formation.own.forced)
+        return r->formation.voters & (uint16_t)r->formation.own.forced;
     if (!r->order)
         return r->formation.voters;
     struct rabia_lists lists = rabia_lists(r->order);
@@ -78,17 +80,23 @@ static void describe_forming(const struct replica *r, const char *absent, char *
     bool is_new = true;
     for (int i = 0; i < r->member_count; i++) {
         const struct formation_claim *claim = i == r->self ? &r->formation.own : &r->formation.members[i].claim;
-        if (!(r->formation.voters >> i & 1))
+        if (!(needed_members(r) >> i & 1))
             continue;
         with_memory += claim->has_memory;
         is_new &= claim->epoch == 0;
     }
-    if (is_new)
+    if (r->formation.own.forced)
+        snprintf(text, size, "recovering by force: %d of %d members are here, waiting for %s", heard_count(r),
+                 voter_count(r), absent);
+    else if (is_new && forming_knows_elder(r))
+        snprintf(text, size, "member %u of a cluster with this name takes this server for one of its own: no new one is "
+                 "begun beside it; name an address of it in cluster-join", r->elder_id);
+    else if (is_new)
         snprintf(text, size, "a new cluster needs all members once: %d of %d are here, waiting for %s",
                  heard_count(r), voter_count(r), absent);
     else
         snprintf(text, size,
-                 "%d of %d members have their memory, need %d; or all once, to recover: %d are here, waiting for %s",
+                 "%d of %d members have their memory, need %d; or all once, to recover: %d are here, waiting for %s (if they are lost for good: RABIA RECOVER FORCE)",
                  with_memory, voter_count(r), voter_count(r) / 2 + 1, heard_count(r), absent);
 }
 
@@ -245,6 +253,7 @@ void replica_get_status(struct replica *r, struct replica_status *status)
     status->loading_done = r->loading_done;
     status->loading_total = r->loading_total;
     status->loading_since_s = r->loading_since_s;
+    status->loaded_keys = r->loaded_keys;
     if (r->is_lone) {
         status->member_count = status->voter_count = 1;
         return;

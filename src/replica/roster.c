@@ -244,6 +244,17 @@ bool roster_apply(const struct roster *now, const struct roster_change *change, 
     CHECK_UNREACHABLE();
 }
 
+void roster_keep(struct roster *roster, uint16_t mask)
+{
+    CHECK(roster_mask(roster, ROSTER_MEMBER) & mask);
+    for (int i = 0; i < RABIA_MEMBERS_MAX; i++) {
+        struct roster_entry *entry = &roster->entries[i];
+        if (entry->state == ROSTER_MEMBER && !(mask >> i & 1))
+            entry->state = ROSTER_REMOVED;
+    }
+    roster->version++;
+}
+
 /* --- writing it down ------------------------------------------------------- */
 
 static unsigned char *put(unsigned char *at, uint64_t value, size_t size)

@@ -79,6 +79,9 @@ bool roster_read_change(int argc, const struct slice *argv, struct roster_change
 bool roster_apply(const struct roster *now, const struct roster_change *change, uint64_t position, struct roster *next,
                   char reason[static ROSTER_REASON_MAX]);
 
+/* Every member that is not in mask (a bit per index) is removed: the list of an epoch that was forced. */
+void roster_keep(struct roster *roster, uint16_t mask);
+
 /* --- writing it down ------------------------------------------------------- *
  *
  * Byte by byte, integers little-endian:

@@ -341,11 +341,13 @@ const struct command connection_command_rows[] = {
      .group = "connection", .since = "1.0.0",
      .complexity = "O(N) where N is the length of the password",
      .summary = "Proves with a password who this connection is.",
+     COMMAND_HISTORY({"6.0.0", "May be given a user's name before the password."}),
      COMMAND_ARGUMENTS({.name = "username", .type = ARGUMENT_STRING, .since = "6.0.0", .flags = ARGUMENT_OPTIONAL},
                        {.name = "password", .type = ARGUMENT_STRING})},
     {.name = "hello", .handler = hello_command, .arity = -1, .flags = BEFORE_AUTH,
      .categories = CATEGORY_CONNECTION, .group = "connection", .since = "6.0.0", .complexity = "O(1)",
      .summary = "Chooses the protocol version and tells about the server; may authenticate and name the connection.",
+     COMMAND_HISTORY({"6.2.0", "Without a version it only tells about the server and the connection."}),
      COMMAND_ARGUMENTS({.name = "arguments", .type = ARGUMENT_BLOCK, .flags = ARGUMENT_OPTIONAL,
                         COMMAND_ARGUMENTS(
                             {.name = "protover", .type = ARGUMENT_INTEGER},

@@ -408,6 +408,14 @@ static enum outcome take(struct session *s, struct request_run *run, int index)
     return hand_over(s, row, call->argc, call->argv);
 }
 
+/* A peer that could not authenticate: the operators of both ends want to know. */
+static void note_stranger(struct session *s, const struct call *call)
+{
+    if (!s->is_authenticated && (call->command->flags & COMMAND_PEER))
+        replica_note_unauthenticated(s->server->replica, call->argc > 5 ? call->argv[5] : SLICE_LITERAL("?"),
+                                     stream_peer_address(s->stream));
+}
+
 static enum outcome handle(struct session *s, struct request_run *run, int index)
 {
     struct call *call = &run->calls[index];
@@ -426,8 +434,10 @@ static enum outcome handle(struct session *s, struct request_run *run, int index
         refusal = multi_refusal(s, call->argc, call->argv);
     if (!refusal && !replica_is_lone(s->server->replica) && is_too_long(run, index))
         refusal = "ERR command is longer than a cluster's batch may be (1 GiB)";
-    if (refusal)
+    if (refusal) {
+        note_stranger(s, call);
         return refuse(s, row, refusal);
+    }
     if (must_pause(s, demand.route))
         return MUST_WAIT;
     enum outcome outcome = take(s, run, index);

@@ -297,6 +297,8 @@ static void help_command(struct call *c)
         "    A member has a new address.",
         "PEERS",
         "    Each member: its link, traffic and lane.",
+        "RECOVER FORCE",
+        "    Goes on with the members that are here, for good; what the others alone have is lost.",
         "REMOVE <id>",
         "    Takes a member or learner out of the cluster, for good.",
         "REPLACE <old-id> <new-id> <host>:<port>",
@@ -320,6 +322,20 @@ static void help_command(struct call *c)
 #define MEMBER_ID {.name = "id", .type = ARGUMENT_INTEGER}
 #define MEMBER_ADDRESS {.name = "address", .type = ARGUMENT_STRING}
 #define LOCAL_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
+
+/* --- RECOVER ------------------------------------------------------------- */
+
+static void recover_command(struct call *c)
+{
+    char text[1024];
+    if (!call_option(c, 2, "FORCE"))
+        reply_error(c->reply, "ERR say RABIA RECOVER FORCE: it gives up for good every member that is not here, and "
+                              "whatever they alone have");
+    else if (replica_recover_force(call_session(c)->server->replica, text, sizeof text))
+        reply_bulk_text(c->reply, text);
+    else
+        reply_error(c->reply, text);
+}
 
 static const struct command subcommands[] = {
     {SUBCOMMAND("add", change_command, 4, "O(1)", "Takes a server into the cluster."), CHANGE,
@@ -346,6 +362,9 @@ static const struct command subcommands[] = {
     {SUBCOMMAND("peers", peers_command, 2, "O(N) where N is the number of members",
                 "Describes each member as this replica sees it."),
      .flags = LOCAL_FLAGS},
+    {SUBCOMMAND("recover", recover_command, 3, "O(1)", "Goes on without the members that are lost for good."),
+     .flags = LOCAL_FLAGS,
+     COMMAND_ARGUMENTS({.name = "force", .type = ARGUMENT_PURE_TOKEN, .token = "FORCE"})},
     {SUBCOMMAND("remove", change_command, 3, "O(1)", "Takes a member out of the cluster."), CHANGE,
      COMMAND_ARGUMENTS(MEMBER_ID)},
     {SUBCOMMAND("replace", change_command, 5, "O(1)", "Puts a new member in the place of another."), CHANGE,

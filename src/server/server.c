@@ -166,13 +166,6 @@ void server_shutdown(struct server *server)
     loop_again(server->loop);
 }
 
-bool server_abort_shutdown(struct server *server)
-{
-    /* The door is closed at once, so it is always too late. */
-    (void)server;
-    return false;
-}
-
 void server_stop(struct server *server)
 {
     timer_cancel(&server->cron_timer);

@@ -82,9 +82,6 @@ extern const struct replica_clients session_replica_clients;
 void server_shutdown(struct server *server);
 /* What SHUTDOWN does without SAVE or NOSAVE: a store that lives by snapshots saves one. */
 bool server_saves_by_default(const struct server *server);
-/* SHUTDOWN ABORT: goes on as before; false if no end is under way or it is too
- * late. */
-bool server_abort_shutdown(struct server *server);
 /* CLIENT PAUSE and UNPAUSE (client_command.c).  While paused, sessions with a
  * command to run (a write, or any) stall and wait in paused; the cron calls
  * server_unpause when the time is up. */

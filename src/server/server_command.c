@@ -172,9 +172,8 @@ static void shutdown_command(struct call *c)
     struct shutdown_options o;
     if (!read_shutdown(c, &o))
         return;
-    if (o.is_abort && server_abort_shutdown(server)) {
-        reply_ok(c->reply);
-    } else if (o.is_abort) {
+    if (o.is_abort) {
+        /* An end that is under way takes no commands any more. */
         reply_error(c->reply, "ERR No shutdown in progress.");
     } else {
         log_notice("server", "SHUTDOWN by the client at %s", stream_peer_address(call_session(c)->stream));
@@ -343,6 +342,7 @@ static void debug_help_command(struct call *c)
 static const struct command config_subcommands[] = {
     {.name = "get", .handler = config_get_command, .arity = -3, .flags = ADMIN_FLAGS,
      SERVER_GROUP("2.0.0", "O(N) where N is the number of options times the patterns", "Reads options."),
+     COMMAND_HISTORY({"7.0.0", "Any number of patterns."}),
      COMMAND_ARGUMENTS({.name = "parameter", .type = ARGUMENT_BLOCK, .flags = ARGUMENT_MULTIPLE,
                         COMMAND_ARGUMENTS({.name = "parameter", .type = ARGUMENT_STRING})})},
     {.name = "help", .handler = config_help_command, .arity = 2, .flags = COMMAND_LOADING | COMMAND_STALE,
@@ -355,6 +355,7 @@ static const struct command config_subcommands[] = {
     {.name = "set", .handler = agreed_config_set, .arity = -4, .flags = ADMIN_FLAGS | COMMAND_DECIDES,
      SERVER_GROUP("2.0.0", "O(N) where N is the number of options given", "Changes options, all or none."),
      COMMAND_TIPS("request_policy:all_nodes", "response_policy:all_succeeded"),
+     COMMAND_HISTORY({"7.0.0", "Any number of options, changed together."}),
      COMMAND_ARGUMENTS({.name = "parameter_value", .type = ARGUMENT_BLOCK, .flags = ARGUMENT_MULTIPLE,
                         COMMAND_ARGUMENTS({.name = "parameter", .type = ARGUMENT_STRING},
                                           {.name = "value", .type = ARGUMENT_STRING})})},
@@ -375,6 +376,7 @@ const struct command server_command_rows[] = {
      .categories = CATEGORY_DANGEROUS,
      SERVER_GROUP("1.0.0", "O(N) where N is the number of connections", "Reports figures about the server."),
      COMMAND_TIPS("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+     COMMAND_HISTORY({"7.0.0", "Any number of sections."}),
      COMMAND_ARGUMENTS({.name = "section", .type = ARGUMENT_STRING,
                         .flags = ARGUMENT_OPTIONAL | ARGUMENT_MULTIPLE})},
     {.name = "config", .arity = -2, SERVER_GROUP("2.0.0", "Depends on subcommand.", "Reads and changes options."),
@@ -382,6 +384,7 @@ const struct command server_command_rows[] = {
     {.name = "shutdown", .handler = shutdown_command, .arity = -1,
      .flags = ADMIN_FLAGS | COMMAND_NO_MULTI | COMMAND_ALLOW_BUSY,
      SERVER_GROUP("1.0.0", "O(1)", "Ends the server once the commands under way are answered."),
+     COMMAND_HISTORY({"7.0.0", "NOW, FORCE and ABORT."}),
      COMMAND_ARGUMENTS(
          {.name = "nosave_save", .type = ARGUMENT_ONEOF, .flags = ARGUMENT_OPTIONAL,
           COMMAND_ARGUMENTS({.name = "nosave", .type = ARGUMENT_PURE_TOKEN, .token = "NOSAVE"},

@@ -245,6 +245,7 @@ struct reply *session_command_begin(struct session *s, const struct command *row
 {
     struct reply *reply = session_reply_begin(s);
     s->reply_start = reply->out ? buf_size(reply->out) : 0;
+    keyspace_set_unnoticed(s->server->keyspace, s->is_no_touch);
     s->began_us = 0;
     if (!(row->flags & COMMAND_INTERNAL))
         s->began_us = stats_is_measured(stats_of(&s->server->stats, row)) ? loop_clock_us() : 0;
@@ -254,6 +255,7 @@ struct reply *session_command_begin(struct session *s, const struct command *row
 void session_command_end(struct session *s, const struct command *row)
 {
     struct stats *stats = &s->server->stats;
+    keyspace_set_unnoticed(s->server->keyspace, false);
     if (row->flags & COMMAND_INTERNAL)
         return; /* it stands for commands that were counted */
     if (s->began_us)

@@ -66,7 +66,7 @@ struct keyspace {
     struct slice hint_key; /* ptr NULL: none */
     uint64_t hint_hash;
 
-    bool is_lfu;
+    bool is_lfu, is_unnoticed;
     uint32_t clock_seconds, clock_minutes;
     struct random lfu_random;
 
@@ -311,13 +311,24 @@ static unsigned counted_up(struct keyspace *ks, unsigned count)
     return count + (random_below(&ks->lfu_random, above * LFU_LOG_FACTOR + 1) == 0);
 }
 
-static void note_access(struct keyspace *ks, struct entry *e)
+void keyspace_set_unnoticed(struct keyspace *ks, bool is_unnoticed)
+{
+    ks->is_unnoticed = is_unnoticed;
+}
+
+static void set_access_now(struct keyspace *ks, struct entry *e)
 {
     uint32_t access = ks->clock_seconds;
     if (ks->is_lfu)
         access = ks->clock_minutes << 8 | counted_up(ks, decayed_count(ks, e));
     if (access != entry_access(e)) /* spares the cache line a write */
         entry_set_access(e, access);
+}
+
+static void note_access(struct keyspace *ks, struct entry *e)
+{
+    if (!ks->is_unnoticed)
+        set_access_now(ks, e);
 }
 
 int64_t entry_idle_seconds(const struct keyspace *ks, const struct entry *e)
@@ -550,6 +561,14 @@ struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key)
     struct entry *e = keyspace_look(ks, db, key);
     if (e)
         note_access(ks, e);
+    return e;
+}
+
+struct entry *keyspace_access(struct keyspace *ks, int db, struct slice key)
+{
+    struct entry *e = keyspace_look(ks, db, key);
+    if (e)
+        set_access_now(ks, e);
     return e;
 }
 

@@ -116,9 +116,10 @@ bool keyspace_is_active_expire(const struct keyspace *ks);
 /* --- finding ------------------------------------------------------------- */
 
 /* NULL if absent or expired.  find counts a hit or miss and notes the access
- * (access clock or frequency, local, never replicated); look only counts; peek
- * does neither. */
+ * (access clock or frequency, local, never replicated), touch does so even while
+ * accesses go unnoticed; look only counts; peek does neither. */
 struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key);
+struct entry *keyspace_access(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_look(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_peek(struct keyspace *ks, int db, struct slice key);
 /* For commands that will write: like find, but an expired key is removed
@@ -331,6 +332,9 @@ void keyspace_reset_figures(struct keyspace *ks);
 /* Access clock and policy, local to this replica. */
 void keyspace_set_access_clock(struct keyspace *ks, int64_t wall_ms);
 void keyspace_set_lfu(struct keyspace *ks, bool is_lfu);
+/* While set, finding and changing a key leaves its access clock and frequency as
+ * they are (CLIENT NO-TOUCH); a new key is born accessed now all the same. */
+void keyspace_set_unnoticed(struct keyspace *ks, bool is_unnoticed);
 bool keyspace_is_lfu(const struct keyspace *ks);
 
 /* Walks everything against the invariants of dict.h, entry.h and expiry.h and

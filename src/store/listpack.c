@@ -281,6 +281,11 @@ void listpack_init(char *lp)
     bytes_of(lp)[LISTPACK_HEADER_BYTES] = END;
 }
 
+void listpack_write_header(char *lp, size_t element_bytes, size_t count)
+{
+    set_header(lp, LISTPACK_EMPTY_BYTES + element_bytes, count);
+}
+
 char *listpack_create(void)
 {
     char *lp = mem_alloc(LISTPACK_EMPTY_BYTES);
@@ -344,6 +349,11 @@ const char *listpack_next(const char *lp, const char *at)
 {
     (void)lp;
     return or_end(at + whole_bytes(at));
+}
+
+const char *listpack_behind(const char *at)
+{
+    return at + whole_bytes(at);
 }
 
 const char *listpack_at(const char *lp, int64_t index)
@@ -516,6 +526,17 @@ char *listpack_remove(char *lp, const char **at, size_t count)
     lp = splice(lp, offset, (size_t)(end - *at), 0, -(int64_t)removed);
     tell_count_again(lp);
     *at = or_end(lp + offset);
+    return lp;
+}
+
+char *listpack_join(char *lp, const char *other)
+{
+    size_t old = listpack_bytes(lp), added = listpack_bytes(other) - LISTPACK_EMPTY_BYTES, new = old + added;
+    CHECK(added <= LISTPACK_BYTES_MAX - old);
+    size_t count = listpack_count(lp) + listpack_count(other);
+    lp = grow(lp, old, new);
+    memcpy(lp + old - 1, other + LISTPACK_HEADER_BYTES, added + 1);
+    set_header(lp, new, count);
     return lp;
 }
 

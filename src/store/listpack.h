@@ -87,6 +87,8 @@ char *listpack_replace_int(char *lp, const char **at, int64_t value);
 /* Removes count elements from *at on; *at becomes the one behind them, or NULL.
  * Fewer are there: those.  The block is made smaller once less than half of it is used. */
 char *listpack_remove(char *lp, const char **at, size_t count);
+/* Adds all elements of other, another listpack, at the end. */
+char *listpack_join(char *lp, const char *other);
 
 /* --- in place ------------------------------------------------------------------ *
  * For a listpack that lies inside a larger block of its owner's, with room in
@@ -111,6 +113,11 @@ char *listpack_pop_front(char *lp);
 char *listpack_pop_back(char *lp);
 /* Writes an empty listpack, LISTPACK_EMPTY_BYTES. */
 void listpack_init(char *lp);
+/* Writes the header, LISTPACK_HEADER_BYTES, for elements to be put behind it,
+ * which the caller does, and the end, 0xff. */
+void listpack_write_header(char *lp, size_t element_bytes, size_t count);
+/* What lies behind an element: the next one or the end. */
+const char *listpack_behind(const char *at);
 
 /* --- strangers' bytes -------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 /* Indexed by enum value_type. */
 static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
-    [VALUE_LIST] = NULL,
+    [VALUE_LIST] = &list_object_type,
     [VALUE_SET] = &set_object_type,
     [VALUE_ZSET] = &zset_object_type,
     [VALUE_HASH] = &hash_object_type,

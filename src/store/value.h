@@ -39,6 +39,7 @@ struct value_env {
     struct settings settings;
     struct key_hash_secret secret; /* for hash tables: the same on all replicas, so that the cursors of HSCAN and
                                       its kin are good everywhere */
+    size_t list_packed_threshold;  /* a list's element of so many bytes has a node for itself; 0: none is that long */
 };
 
 /* How far the saving of a value has come; all zero at the beginning.  What the

@@ -316,6 +316,9 @@ class Generator:
             return words[1:2] == [b"GETKEYS"]
         if name == b"SHUTDOWN" or name == b"HELLO" and words[1:2] not in ([b"9"], [b"x"]):
             return False
+        if name in (b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER") and len(words) > 2:
+            # Repeats without end.
+            return not words[2].startswith(b"-") or len(words[2]) < 7 or words[2] == b"-9223372036854775808"
         if name in (b"SETRANGE", b"SETBIT", b"BITFIELD", b"BITFIELD_RO"):
             return all(len(word) < 7 or not word.strip(b"#").isdigit() or int(word.strip(b"#")) < 100000
                        for word in words[2:]) or name.startswith(b"BITFIELD") and not self.huge_offset(words)

@@ -9,10 +9,15 @@ import resp
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "unit", "command"))
 
 
-def commands_of(family):
-    """Of family_*.py there: [[word, ...], ...]."""
+def family(name):
+    """A family_*.py there."""
+    return importlib.import_module(name)
+
+
+def commands_of(name):
+    """A family's script: [[word, ...], ...]."""
     commands = []
-    for line in importlib.import_module(family).SCRIPT.strip().split("\n"):
+    for line in family(name).SCRIPT.strip().split("\n"):
         for call in line.split("|"):
             words = [word.strip('"') for word in re.findall(r'"[^"]*"|[^ ]+|(?<= )$', call)]
             words = ["v" * int(word[1:]) if re.fullmatch(r"%\d+", word) else word for word in words]

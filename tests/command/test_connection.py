@@ -3,6 +3,7 @@ does not name the server itself."""
 import pytest
 
 import resp
+import servers
 from compare import Pair
 
 
@@ -276,6 +277,56 @@ def test_command_lists_agree(group):
         assert b"summary" in docs[1] and b"since" in docs[1] and b"group" in docs[1]
         c.ask("HELLO", "3")
         assert c.ask("COMMAND", "DOCS", "get")[b"get"][b"since"] == b"1.0.0"
+
+
+def docs_by_name(reply):
+    """Rows and subcommands by full name, from COMMAND DOCS of RESP2."""
+    found = {}
+    for name, pairs in zip(reply[::2], reply[1::2]):
+        row = dict(zip(pairs[::2], pairs[1::2]))
+        found[name] = row
+        found.update(docs_by_name(row.get(b"subcommands", [])))
+    return found
+
+
+def test_history_is_of_the_same_versions(group, oracle_server):
+    """What a version changed is told in our own words, for the same versions in the same order."""
+    rows = []
+    for server in (group[0], oracle_server):
+        with server.connect() as c:
+            rows.append(docs_by_name(c.ask("COMMAND", "DOCS")))
+    ours, theirs = rows
+
+    def versions(row):
+        return [version for version, _ in row.get(b"history", [])]
+    common = set(ours) & set(theirs)
+    assert len(common) > 100
+    assert {n: versions(ours[n]) for n in common} == {n: versions(theirs[n]) for n in common}
+    assert any(versions(ours[n]) for n in common)
+    assert all(text for n in common for _, text in ours[n].get(b"history", []))
+
+
+def test_no_touch(group):
+    """Reads and writes of a client that asked for it leave the access frequency alone; TOUCH does not."""
+    if servers.is_oracle():
+        pytest.skip("the oracle does not know it yet")
+    with group[0].connect() as c:
+        c.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        c.ask("SET", "untouched", "1")
+        start = c.ask("OBJECT", "FREQ", "untouched")
+        assert c.ask("CLIENT", "NO-TOUCH", "ON") == b"OK"
+        for words in (["GET", "untouched"], ["INCR", "untouched"], ["APPEND", "untouched", "1"]):
+            c.ask(*words)
+            assert c.ask("OBJECT", "FREQ", "untouched") == start, words
+        assert c.ask("TOUCH", "untouched") == 1
+        assert c.ask("OBJECT", "FREQ", "untouched") == start + 1  # the first access always counts
+        # Another client's reads count again: the switch is the connection's.
+        with group[0].connect() as other:
+            for _ in range(1000):
+                other.ask("GET", "untouched")
+        assert c.ask("OBJECT", "FREQ", "untouched") > start + 1
+        c.ask("CLIENT", "NO-TOUCH", "OFF")
+        c.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
 def test_config(pair):

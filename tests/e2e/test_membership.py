@@ -320,3 +320,45 @@ def test_wiped_member_of_a_changed_cluster(group):
     wait_for(lambda: g[2].ask("GET", "k") == b"v", "member 2 back", LIMIT_S)
     assert g[2].voters() == [2, 3, 4, 5]
     g.wait_equal(2, 3, 4, 5)
+
+
+def wipe(server):
+    server.kill()
+    shutil.rmtree(server.folder)
+    os.makedirs(server.folder)
+
+
+def waits_for(server):
+    flat = server.ask("RABIA", "STATUS")
+    return flat[flat.index(b"waiting-for") + 1].decode()
+
+
+def join_instead(server, via):
+    """What the operator is told to do."""
+    at = server.options.index("--cluster-members")
+    server.options[at:at + 2] = ["--cluster-join", via.address]
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("first, added", [(3, (4, 5)), (1, (2, 3))])
+def test_no_new_cluster_beside_living_data(group, first, added):
+    """The members of the beginning lose their disks and know the list of the beginning alone: they
+    begin nothing beside those that still have the data, and say why."""
+    g = group(first)
+    for number in added:
+        g.add(number, via=1)
+    g[added[0]].ask_ok("SET", "k", "v")
+    wiped = [g[number] for number in range(1, first + 1)]
+    for server in wiped:
+        wipe(server)
+    for server in wiped:
+        server.start()
+    for server in wiped:
+        wait_for(lambda: "no new one is begun beside it" in waits_for(server), "the reason", LIMIT_S)
+    assert [server.state() for server in wiped] == ["forming"] * first
+    for server in wiped:
+        join_instead(server, g[added[0]])
+    for server in g.servers.values():
+        wait_for(lambda: server.state() == "up" and server.ask("GET", "k") == b"v", "all with the data", LIMIT_S)
+    g.wait_equal(*g.servers)

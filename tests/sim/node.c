@@ -133,10 +133,7 @@ static void note_own_decision(struct node *node, const struct rabia_message *m)
 static void write_records(struct node *node, size_t count)
 {
     struct world *world = node->world;
-    if (count < node->out.record_count)
-        wire_torn(&world->wire, node->self, node->out.records, count);
-    else
-        wire_recorded(&world->wire, node->self, node->out.records, count, node_wall_ms(node));
+    wire_recorded(&world->wire, node->self, node->out.records, count, node_wall_ms(node));
     for (size_t i = 0; i < count; i++) {
         const struct rabia_record *record = &node->out.records[i];
         trace_add_message(&world->trace, world->now_us, TRACE_RECORD, node->self, 0, (uint8_t)record->kind, record->seq,
@@ -363,9 +360,7 @@ static void note_snapshot_need(struct node *node)
 }
 
 /* How much of an out is honoured; less than all of it where the process is
- * doomed.  The records of one step are in no order of cause and effect (ranges
- * merge), so without flushes they are written together or not at all; with
- * flushes, what a record follows from was on disk before. */
+ * doomed. */
 struct share {
     size_t records, messages, decided;
     bool sends_frames;
@@ -382,9 +377,6 @@ static struct share draw_share(struct node *node)
     node->has_died = true;
     share.sends_frames = random_below(random, 2);
     size_t left = random_below(random, total + 1);
-    bool may_tear = node->world->plan.options.flush_before_send;
-    if (left < share.records && !may_tear)
-        left = 0;
     if (left <= share.records)
         return (struct share){left, 0, 0, false};
     left -= share.records;

@@ -362,6 +362,11 @@ static void push_pending(struct wire_replica *r, const struct rabia_record *reco
                                                            .is_rejoin = record->kind == RABIA_RECORD_REJOIN};
 }
 
+static bool names_a_lap(const struct rabia_record *record)
+{
+    return record->kind == RABIA_RECORD_LAP_MARK || record->kind == RABIA_RECORD_REJOIN;
+}
+
 static bool is_record_well_formed(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record)
 {
     struct wire_replica *r = &wire->replicas[replica];
@@ -370,7 +375,7 @@ static bool is_record_well_formed(struct wire_checker *wire, uint8_t replica, co
                      r->next_seq - 1);
     r->next_seq = record->seq + 1;
     uint8_t kind = record->message.kind;
-    if (record->kind == RABIA_RECORD_LAP_MARK || record->kind == RABIA_RECORD_REJOIN)
+    if (names_a_lap(record))
         return true;
     bool is_kind_right = record->kind == RABIA_RECORD_DECIDED ? kind == RABIA_DECIDED
                                                               : kind == RABIA_PROPOSAL || kind == RABIA_STATE ||
@@ -423,21 +428,14 @@ static void note_rejoin(struct wire_checker *wire, uint8_t replica, uint64_t lap
                      r->answered, r->answered_members, r->answered_pending);
 }
 
-static bool names_a_lap(const struct rabia_record *record)
-{
-    return record->kind == RABIA_RECORD_LAP_MARK || record->kind == RABIA_RECORD_REJOIN;
-}
-
-static void note_record(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms,
-                        bool is_torn)
+static void note_record(struct wire_checker *wire, uint8_t replica, const struct rabia_record *record, uint64_t wall_ms)
 {
     const struct rabia_message *m = &record->message;
     for (uint64_t lap = m->lap; lap < m->lap + m->count; lap++) {
         struct wire_slot *slot = slot_at(wire, m->lane, lap);
         if (record->kind == RABIA_RECORD_SAID)
             check_may_speak(wire, replica, m, lap);
-        if (!is_torn)
-            check_held(wire, replica, slot, m, lap);
+        check_held(wire, replica, slot, m, lap);
         check_flush_need(wire, replica, slot, record, lap);
         if (m->kind == RABIA_PROPOSAL)
             note_proposal(wire, replica, slot, m, lap, wall_ms);
@@ -470,36 +468,23 @@ static void check_follows(struct wire_checker *wire, uint8_t replica, const stru
     }
 }
 
-static void take_records(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count,
-                         uint64_t wall_ms, bool is_torn)
-{
-    bool are_good = true;
-    for (size_t i = 0; i < count; i++) {
-        are_good &= is_record_well_formed(wire, replica, &records[i]);
-        push_pending(&wire->replicas[replica], &records[i]);
-        if (records[i].kind == RABIA_RECORD_REJOIN)
-            note_rejoin(wire, replica, records[i].message.lap);
-    }
-    for (size_t i = 0; are_good && i < count; i++)
-        if (!names_a_lap(&records[i]))
-            note_contents(wire, replica, &records[i]);
-    for (size_t i = 0; are_good && i < count; i++)
-        if (!names_a_lap(&records[i]))
-            note_record(wire, replica, &records[i], wall_ms, is_torn);
-    for (size_t i = 0; are_good && i < count; i++)
-        if (!names_a_lap(&records[i]))
-            check_follows(wire, replica, &records[i].message);
-}
-
+/* In their order: a process may end between any two of them, so each must follow
+ * from what was said before it. */
 void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count,
                    uint64_t wall_ms)
 {
-    take_records(wire, replica, records, count, wall_ms, false);
-}
-
-void wire_torn(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count)
-{
-    take_records(wire, replica, records, count, UINT64_MAX / 2, true);
+    for (size_t i = 0; i < count && !wire->verdict->has_failed; i++) {
+        const struct rabia_record *record = &records[i];
+        bool is_good = is_record_well_formed(wire, replica, record);
+        push_pending(&wire->replicas[replica], record);
+        if (record->kind == RABIA_RECORD_REJOIN)
+            note_rejoin(wire, replica, record->message.lap);
+        if (!is_good || names_a_lap(record))
+            continue;
+        note_contents(wire, replica, record);
+        note_record(wire, replica, record, wall_ms);
+        check_follows(wire, replica, &record->message);
+    }
 }
 
 void wire_restated(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count)

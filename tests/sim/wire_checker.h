@@ -123,17 +123,14 @@ void wire_deinit(struct wire_checker *wire);
 void wire_received(struct wire_checker *wire, uint8_t replica, const struct rabia_message *message);
 void wire_flushed(struct wire_checker *wire, uint8_t replica, uint64_t seq);
 void wire_proposed(struct wire_checker *wire, uint8_t replica, uint64_t lap, const struct batch *batch);
-/* The records of one step: they are written together, and their order says
- * nothing. */
+/* Records of one step, in their order, each of which must follow from what was said
+ * before it: a process may end between any two of them. */
 void wire_recorded(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count,
                    uint64_t wall_ms);
 /* frontier: the sender's, after the step. */
 void wire_sent(struct wire_checker *wire, uint8_t replica, const struct rabia_outgoing *outgoing, uint64_t frontier);
 /* The journal restates what it holds: nothing new is said. */
 void wire_restated(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count);
-/* A group of records of which only a part was written before the process ended:
- * nothing of it was sent, contents may be missing. */
-void wire_torn(struct wire_checker *wire, uint8_t replica, const struct rabia_record *records, size_t count);
 void wire_decided(struct wire_checker *wire, uint8_t replica, const struct rabia_decided *decided);
 void wire_frontier(struct wire_checker *wire, uint8_t replica, uint64_t frontier);
 

@@ -115,6 +115,7 @@ COLLECTION_RULES = {
     b"HKEYS": sorted_items, b"HVALS": sorted_items, b"HGETALL": sorted_pairs, b"HRANDFIELD": drawn,
     b"HSCAN": collection_scan(sorted_pairs), b"SMEMBERS": sorted_items, b"SINTER": sorted_items, b"SUNION": sorted_items,
     b"SDIFF": sorted_items, b"SRANDMEMBER": drawn, b"SSCAN": collection_scan(sorted_items),
+    b"ZRANDMEMBER": drawn, b"ZSCAN": collection_scan(sorted_pairs),
 }
 
 

@@ -1,21 +1,27 @@
-"""Is a recorded history linearizable?
+"""Is a recorded history linearizable?  Written without a look at the server.
 
-Keys are checked one by one (linearizability is local).  The search is Wing and
-Gong's with memory (Lowe 2017): linearize, as the next operation, any that was
-invoked before the earliest return among those left; remember the pairs (set of
-linearized operations, state) already met.
+Keys are checked one by one (linearizability is local); a group of keys that are
+written and read together counts as one.  The search is Wing and Gong's with memory
+(Lowe 2017): linearize, as the next operation, any that was invoked before the
+earliest return among those left; remember the pairs (set of linearized
+operations, state) already met.
 
 An operation whose outcome is unknown (timeout, INDOUBT, a lost connection) may
 have taken effect at any time after its invocation, or never.  One refused for
 certain is left out of the history by whoever records it.
 """
 
-UNKNOWN = object()
+UNKNOWN = object()  # the outcome nobody can know
+IMPOSSIBLE = object()  # a step's result that no operation has
+READS = ("get", "mget")
+
+
+class TooHard(Exception):
+    """More states than one is willing to look at."""
 
 
 class Operation:
-    """words[0] is set, get, del, incr, append or getset; result as recorded,
-    UNKNOWN when nobody can know it."""
+    """words[0] is one of step()'s; result as recorded, or UNKNOWN."""
     __slots__ = ("client", "key", "words", "result", "invoked", "returned")
 
     def __init__(self, client, key, words, result, invoked, returned):
@@ -30,7 +36,8 @@ class Operation:
 
 
 def step(state, words):
-    """(state, result) after one operation on a key; None is no key."""
+    """(state, result) after one operation.  A key's state is its bytes, None for
+    no key; a group's is a tuple of such, None while all are missing."""
     name = words[0]
     if name == "get":
         return state, state
@@ -38,6 +45,10 @@ def step(state, words):
         return words[1], b"OK"
     if name == "getset":
         return words[1], state
+    if name == "setnx":  # SET NX GET: the old value
+        return (words[1] if state is None else state), state
+    if name == "setxx":  # SET XX GET
+        return (state if state is None else words[1]), state
     if name == "del":
         return None, 0 if state is None else 1
     if name == "incr":
@@ -46,29 +57,35 @@ def step(state, words):
     if name == "append":
         text = (state or b"") + words[1]
         return text, len(text)
+    state = state or (None, None, None)
+    if name == "mget":
+        return state, list(state)
+    if name == "mset":  # words[1]: pairs of index and value
+        values = list(state)
+        for index, value in words[1]:
+            values[index] = value
+        return tuple(values), b"OK"
     raise ValueError(name)
 
 
-def check_key(operations, initial=None, limit=2000000):
-    """None if linearizable, else the operations around the place where every
-    order fails."""
+def check_key(operations, initial=None, limit=2000000, step=step):
+    """None if there is an order, else (state, operations) around the place where
+    every order fails.  TooHard beyond limit states."""
     known = sorted((o for o in operations if o.result is not UNKNOWN), key=lambda o: o.invoked)
     # A read that nobody saw the result of says nothing.
-    maybe = sorted((o for o in operations if o.result is UNKNOWN and o.words[0] != "get"), key=lambda o: o.invoked)
+    maybe = sorted((o for o in operations if o.result is UNKNOWN and o.words[0] not in READS), key=lambda o: o.invoked)
     count = len(known)
     if not count:
         return None
 
-    def candidates(first, done, used, state):
+    def choices(first, done, used, state):
         """The operations that can come next and agree with state, as
         (is known, index, state after it); certain ones first."""
         earliest, found = float("inf"), []
         at = first
         while at < count and known[at].invoked <= earliest:
             if not done >> (at - first) & 1:
-                operation = known[at]
-                if operation.returned < earliest:
-                    earliest = operation.returned
+                earliest = min(earliest, known[at].returned)
                 found.append(at)
             at += 1
         chosen = []
@@ -89,8 +106,7 @@ def check_key(operations, initial=None, limit=2000000):
     # first: all operations before it are linearized; done: bits from there on.
     seen = set()
     furthest, furthest_state = 0, initial
-    stack = [iter([(None, 0, initial)])]
-    places = [(0, 0, 0, initial)]
+    stack, places = [iter([(None, 0, initial)])], [(0, 0, 0, initial)]
     while stack:
         choice = next(stack[-1], None)
         if choice is None:
@@ -113,24 +129,36 @@ def check_key(operations, initial=None, limit=2000000):
             continue
         seen.add(place)
         if len(seen) > limit:
-            raise RuntimeError("history too hard: %d operations, %d of unknown outcome" % (count, len(maybe)))
+            raise TooHard("%d operations, %d of unknown outcome" % (count, len(maybe)))
         if first > furthest:
             furthest, furthest_state = first, state
-        stack.append(iter(candidates(first, done, used, state)))
+        stack.append(iter(choices(first, done, used, state)))
         places.append(place)
-    return furthest_state, known[max(0, furthest - 10):furthest + 10] + maybe[:20]
+    return furthest_state, known[max(0, furthest - 12):furthest + 8] + maybe[:20]
 
 
-def check(operations):
-    """A list of sentences, one for each key whose history is not linearizable."""
+def check_each(operations, also=(), initial=None, limit=2000000, step=step):
+    """(sentences, one for each key whose history has no order; how many keys; how
+    many were too hard).  also: operations that concern every key."""
     keys = {}
     for operation in operations:
         keys.setdefault(operation.key, []).append(operation)
-    wrong = []
+    wrong, hard = [], 0
     for key, history in sorted(keys.items()):
-        stuck = check_key(history)
+        try:
+            stuck = check_key(history + list(also), initial, limit, step)
+        except TooHard:
+            hard += 1
+            continue
         if stuck:
-            state, around = stuck
-            wrong.append("key %s is not linearizable; stuck with value %r near\n  %s" % (
-                key, state, "\n  ".join(map(repr, around))))
+            wrong.append("%s is not linearizable; stuck with %r near\n  %s" % (
+                key, stuck[0], "\n  ".join(map(repr, stuck[1]))))
+    return wrong, len(keys), hard
+
+
+def check(operations):
+    """The sentences; a history that is too hard raises TooHard."""
+    wrong, _, hard = check_each(operations)
+    if hard:
+        raise TooHard("%d keys" % hard)
     return wrong

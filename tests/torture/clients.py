@@ -1,5 +1,7 @@
 """Clients that record every operation with its outcome, and when they were
-served.  A client stays with one replica; it reconnects and goes on."""
+served.  A client stays with one replica, until that is removed from the cluster;
+it reconnects and goes on."""
+import bisect
 import random
 import threading
 import time
@@ -10,7 +12,8 @@ from history import UNKNOWN, Operation
 GENERATION_S = 0.5
 OBJECTS = 4
 # Replies that promise that nothing happened and nothing will.
-REFUSALS = (b"CLUSTERDOWN", b"LOADING", b"MISCONF", b"OOM", b"DIVERGED", b"ERR max number of clients", b"NOREPLICAS")
+REFUSALS = (b"CLUSTERDOWN", b"LOADING", b"MISCONF", b"OOM", b"DIVERGED", b"ERR max number of clients", b"NOREPLICAS",
+            b"REMOVED")
 
 
 class Client(threading.Thread):
@@ -47,11 +50,15 @@ class Client(threading.Thread):
         return name, words
 
     def run(self):
-        connection = None
+        connection = server = None
         while not self.ended.is_set():
+            if server is not self.server and connection:
+                connection.close()
+                connection = None
             try:
                 if connection is None:
-                    connection = self.server.connect(self.timeout_s)
+                    server = self.server
+                    connection = server.connect(self.timeout_s)
             except OSError:
                 self.ended.wait(0.03)
                 continue
@@ -86,7 +93,7 @@ class Client(threading.Thread):
         return "failed", None, True
 
     def one(self, connection):
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.15:
             return self.append_to_list(connection)
         name, words = self.choose()
         invoked = time.monotonic()
@@ -116,7 +123,7 @@ class Client(threading.Thread):
     def longest_pause(self, start, end):
         """Seconds without an answer between start and end."""
         longest, last = 0.0, start
-        for moment in self.served:
+        for moment in self.served[bisect.bisect_left(self.served, start):]:
             if moment > end:
                 break
             if moment > last:
@@ -134,10 +141,14 @@ class Ballast(threading.Thread):
         self.ended = threading.Event()
 
     def run(self):
-        connection = None
+        connection = server = None
         while not self.ended.is_set():
+            if server is not self.server and connection:
+                connection.close()
+                connection = None
             try:
-                connection = connection or self.server.connect(3)
+                server = self.server
+                connection = connection or server.connect(3)
                 commands = [["SET", "ballast:%d" % self.random.randrange(max(50, 10 ** 7 // self.size // 3)),
                              self.random.randbytes(self.size // 2).hex()] for _ in range(max(1, 20000 // self.size))]
                 connection.pipeline(commands)
@@ -169,14 +180,36 @@ def command(name, words):
 
 class Clients:
     def __init__(self, cluster, each, seed, think_s=0.004, timeout_s=3.0, ballast_bytes=0):
-        self.began = time.monotonic()
-        self.all = []
-        for number, replica in enumerate(replica for replica in cluster for _ in range(each)):
-            rng = random.Random("%s client %d" % (seed, number))
-            self.all.append(Client(number, replica, replica.number, self.began, rng, think_s, timeout_s))
-        self.threads = list(self.all)
+        self.began, self.seed, self.each = time.monotonic(), seed, each
+        self.think_s, self.timeout_s = think_s, timeout_s
+        self.all, self.threads = [], []
+        for replica in cluster:
+            self.make(replica)
         if ballast_bytes:
             self.threads += [Ballast(replica, random.Random("%s ballast" % seed), ballast_bytes) for replica in cluster]
+
+    def make(self, replica):
+        made = []
+        for _ in range(self.each):
+            number = len(self.all)
+            rng = random.Random("%s client %d" % (self.seed, number))
+            made.append(Client(number, replica, replica.number, self.began, rng, self.think_s, self.timeout_s))
+            self.all.append(made[-1])
+        self.threads += made
+        return made
+
+    def come(self, replica):
+        """A new replica has clients from now on."""
+        for client in self.make(replica):
+            client.start()
+
+    def move(self, number, replica):
+        """Those of a replica that was removed go to another."""
+        for client in self.of([number]):
+            client.server, client.member = replica, replica.number
+        for thread in self.threads:
+            if isinstance(thread, Ballast) and thread.server.number == number:
+                thread.server = replica
 
     def start(self):
         for thread in self.threads:
@@ -206,7 +239,7 @@ class Clients:
         return [text for client in self.all for text in client.unexpected]
 
     def objects(self):
-        return sorted({operation.object for operation in self.operations()})
+        return sorted({operation.key for operation in self.operations()})
 
     def counts(self):
         return {kind: sum(client.counts[kind] for client in self.all) for kind in ("ok", "failed", "unknown")}

@@ -1,19 +1,22 @@
 """Replicas on disks that lose power, behind a network that breaks.
 
-Replica i listens on a port of its own; cluster-members names the proxy's port in
-front of it, so all that replicas say to each other passes there.  Clients dial
-replicas themselves.
+Each is in a network namespace of its own (namespaces.py) or, where these cannot
+be made, behind a proxy (proxy.py) whose port stands for it in cluster-members.
+Clients talk to replicas themselves, past all faults of the network.
 """
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
+import namespaces
+import proxy
 import servers
 from disk import Disk
-from proxy import Network
+from resp import Connection
 
 LIBRARY = os.path.join(servers.ROOT, "build", "torture", "disk.so")
 UP_S = 60
@@ -25,10 +28,20 @@ def shared_folder():
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+def make_network(numbers, seed):
+    """Namespaces, or what there is instead, and then says so."""
+    first = not namespaces.made and not namespaces.refusal
+    why = namespaces.why_not()
+    if why and first:
+        print("torture: %s; a proxy plays the network, without packets to lose or reorder" % why, file=sys.stderr,
+              flush=True)
+    return proxy.Network(numbers, seed) if why else namespaces.Network(numbers, seed)
+
+
 class Replica(servers.Server):
-    def __init__(self, number, port, options, folder):
-        super().__init__(servers.binary_path(), port, options, os.path.join(folder, "%d" % number))
-        self.number = number
+    def __init__(self, number, network, options, folder):
+        super().__init__(servers.binary_path(), network.port(number), options, os.path.join(folder, "%d" % number))
+        self.number, self.network = number, network
         self.disk = Disk(self.folder, os.path.join(folder, "%d.disk" % number))
         # Out of the data directory: a wiped disk takes no log along.
         self.log_path = os.path.join(folder, "%d.log" % number)
@@ -41,17 +54,21 @@ class Replica(servers.Server):
         os.makedirs(self.folder, exist_ok=True)
         environment = dict(os.environ, **self.disk.environment(LIBRARY))
         environment["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=0:abort_on_error=1"
-        words = [self.path, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, *self.options]
+        words = [self.path, "--port", str(self.port), "--bind", self.network.bind(self.number), "--dir", self.folder, *self.options]
         with open(self.log_path, "ab") as log:
             log.write(b"--- start\n")
             log.flush()
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                                            env=environment, start_new_session=True,
-                                            preexec_fn=servers.end_with_parent)
+                                            env=environment, start_new_session=True, preexec_fn=self.begin)
         self.is_stopped = self.excused = False
         if wait:
             self.wait_up()
         return self
+
+    def begin(self):
+        """Runs in the child."""
+        servers.end_with_parent()
+        self.network.enter(self.number)
 
     def kill(self):
         """With everything it started."""
@@ -114,29 +131,65 @@ class Replica(servers.Server):
         servers.wait_for(writes, "replica %d to take a write" % self.number, limit_s, 0.05)
 
     def connect(self, timeout=10):
-        return super().connect(timeout)
+        with self.network.inside(self.number):
+            return Connection(self.port, timeout=timeout)
+
+    def members(self):
+        """id: fields, as this one sees them."""
+        found = {}
+        for flat in self.ask("RABIA", "MEMBERS", timeout=5):
+            fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+            found[fields["id"]] = fields
+        return found
 
 
 class Cluster:
-    def __init__(self, count=3, options=(), name="torture"):
+    """cluster[i] is replica i; iteration is over the members, whoever was removed
+    left out."""
+
+    def __init__(self, count=3, options=(), name="torture", seed=1):
         self.folder = tempfile.mkdtemp(prefix="kvstore-%s-" % name, dir=shared_folder())
-        ports = servers.free_ports(2 * count)
-        numbers = range(1, count + 1)
-        members = " ".join("%d@127.0.0.1:%d" % (i, ports[i - 1]) for i in numbers)
-        self.network = Network([(ports[i - 1], ports[count + i - 1], i) for i in numbers])
-        self.replicas = [
-            Replica(i, ports[count + i - 1],
-                    ["--enable-debug-command", "yes", "--cluster-members", members, "--cluster-self", str(i),
-                     *options], self.folder) for i in numbers]
+        self.network = make_network(range(1, count + 1), seed)
+        self.options = list(options)
+        self.all = {}  # by number; those removed too
+        self.gone = set()
+        members = " ".join("%d@%s" % (i, self.network.address(i)) for i in range(1, count + 1))
+        for number in range(1, count + 1):
+            self.make(number, "--cluster-members", members)
+        self.beginning = self.numbers()
+
+    def make(self, number, *where):
+        self.all[number] = Replica(
+            number, self.network,
+            ["--enable-debug-command", "yes", "--cluster-self", str(number), *where, *self.options], self.folder)
+        return self.all[number]
+
+    def join(self, number):
+        """A new one, started, that asks the members; nobody has been asked to add it."""
+        self.network.add(number)
+        addresses = " ".join(self.network.address(i) for i in self.numbers())
+        self.gone.add(number)  # no member yet
+        return self.make(number, "--cluster-join", addresses).start()
+
+    def forget_beginning(self, number):
+        """Before a wiped one starts: the addresses it was started with may all be of members
+        long gone, or its own alone, and then it would begin a cluster of its own.  Of no matter while
+        the members are those of the beginning."""
+        if self.beginning == self.numbers():
+            return
+        replica = self.all[number]
+        at = [i for i, word in enumerate(replica.options) if word in ("--cluster-members", "--cluster-join")][0]
+        replica.options[at:at + 2] = ["--cluster-join", " ".join(
+            self.network.address(i) for i in self.numbers() if i != number)]
 
     def __getitem__(self, number):
-        return self.replicas[number - 1]
+        return self.all[number]
 
     def __iter__(self):
-        return iter(self.replicas)
+        return iter([self.all[number] for number in self.numbers()])
 
     def numbers(self):
-        return [replica.number for replica in self]
+        return sorted(set(self.all) - self.gone)
 
     def start(self):
         for replica in self:
@@ -168,8 +221,10 @@ class Cluster:
                 replica.start()
 
     def complaints(self):
-        wrong = [sentence for sentence in (replica.notice_death() for replica in self) if sentence]
-        for replica in self:
+        wrong = [sentence for sentence in (replica.notice_death() for replica in self.all.values()) if sentence]
+        for replica in self.all.values():
+            if not os.path.exists(replica.log_path):
+                continue
             with open(replica.log_path, "rb") as file:
                 for line in file.read().splitlines():
                     if any(text in line for text in WRONG_IN_LOGS):
@@ -177,7 +232,7 @@ class Cluster:
         return wrong
 
     def remove(self, keep_in=None):
-        for replica in self:
+        for replica in self.all.values():
             if replica.process:
                 replica.kill()
         self.network.close()

@@ -1,67 +1,11 @@
-"""What goes wrong, and when: a plan made from a seed.
-
-A plan is a list of steps.  A step breaks something, lasts, mends it and waits a
-little; some steps break two things at once.  The plan holds all random choices
-that matter, so the seed repeats it; what the machine's own timing adds is not
-repeated.
-
-What is promised decides what may be combined.  With appendfsync always any
-number of replicas may lose power at once; at most one may have lost its memory
-(a wiped disk, a flipped bit) until it has rejoined.  With everysec a power cut of
-a replica is a loss of memory too, and one of all of them may lose the last second.
-"""
-import os
-import random
+"""The faults a plan is made of; changes of the members are in changes.py."""
 import time
 
-import servers
-from disk import ERRORS
+import history
+from disk import CALLS, ERRORS
+from plan import ask_quietly, fault, is_memory_lost_by_power_cut, lasting, mend
 
 SETTLE_S = 30
-
-
-class Episode:
-    """What faults are done to, and notes of what happened."""
-
-    def __init__(self, cluster, rng, mode, say):
-        self.cluster, self.rng, self.mode, self.say = cluster, rng, mode, say
-        self.stalls = []  # (kind, members that should go on, start, end)
-        self.wrong = []
-        self.cuts_of_all = []  # moments; everysec
-
-    def others(self, *numbers):
-        return [number for number in self.cluster.numbers() if number not in numbers]
-
-    def wait_up(self, *numbers):
-        for number in numbers:
-            self.cluster[number].wait_up()
-
-    def wait_all_up(self):
-        for replica in self.cluster:
-            if not replica.is_running():
-                replica.start()
-        for replica in self.cluster:
-            replica.wait_up()
-
-    def during(self, kind, members, seconds):
-        """Time passes; clients of these members should be served meanwhile."""
-        start = time.monotonic()
-        time.sleep(seconds)
-        self.stalls.append((kind, members, start, time.monotonic()))
-
-
-FAULTS = {}
-
-
-def fault(weight=1.0):
-    def add(function):
-        FAULTS[function.__name__] = (function, weight)
-        return function
-    return add
-
-
-def lasting(rng, least=0.3, most=2.5):
-    return least + (most - least) * rng.random() ** 2
 
 
 # --- processes --------------------------------------------------------------------
@@ -109,7 +53,7 @@ def kill_again_and_again(e, rng):
         victim.kill()
         victim.start()
         time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
-    e.stalls.append(("kill -9 again and again", e.others(victim.number), start, time.monotonic()))
+    e.note_stall("kill -9 again and again", e.others(victim.number), start)
 
 
 @fault(1)
@@ -120,7 +64,7 @@ def rolling_restart(e, rng):
         replica.excused = True
         start = time.monotonic()
         status = replica.stop(20)
-        e.stalls.append(("SIGTERM", e.others(number), start, time.monotonic()))
+        e.note_stall("SIGTERM", e.others(number), start)
         if status != 0:
             e.wrong.append("replica %d: exit status %s at SIGTERM:\n%s" % (number, status, replica.output(2000)))
         replica.start()
@@ -151,18 +95,18 @@ def stop_all(e, rng):
 # --- power --------------------------------------------------------------------------
 
 
-def is_memory_lost_by_power_cut(e):
-    return e.mode != "always"
-
-
 @fault(2)
 def power_cut_of_one(e, rng):
     if is_memory_lost_by_power_cut(e):
         e.wait_all_up()
     victim = e.cluster[rng.choice(e.cluster.numbers())]
+    is_silent = rng.random() < 0.5  # a machine that is gone ends no connection
+    if is_silent:
+        e.cluster.network.isolate(victim.number)
     victim.kill()
-    e.say("power cut of %d: %s" % (victim.number, victim.disk.cut_power(rng)))
+    e.say("power cut of %d%s: %s" % (victim.number, ", silent" if is_silent else "", victim.disk.cut_power(rng)))
     e.during("power cut", e.others(victim.number), lasting(rng))
+    e.cluster.network.heal()
     victim.start()
     if is_memory_lost_by_power_cut(e):
         e.wait_up(victim.number)
@@ -175,7 +119,8 @@ def power_cut_of_all(e, rng):
     start = time.monotonic()
     for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
         e.cluster[number].kill()
-    e.cuts_of_all.append((start, time.monotonic()))
+    if is_memory_lost_by_power_cut(e):
+        e.cuts.append(history.Cut(start, time.monotonic()))
     e.say("power cut of all: " + "; ".join(replica.disk.cut_power(rng) for replica in e.cluster))
     for number in rng.sample(e.cluster.numbers(), len(e.cluster.numbers())):
         e.cluster[number].start()
@@ -206,13 +151,6 @@ def crash_at_a_call(e, rng):
         e.wait_up(victim.number)
 
 
-def ask_quietly(replica, *words):
-    try:
-        return replica.ask(*words, timeout=5)
-    except OSError:
-        return None
-
-
 # --- disks ----------------------------------------------------------------------------
 
 
@@ -221,7 +159,8 @@ def failing_disk(e, rng):
     """EIO, once or from then on; the replica falls silent until it is restarted.
     What was written and not flushed may be gone although the machine runs on."""
     victim = e.cluster[rng.choice(e.cluster.numbers())]
-    calls = rng.choice([["flush"], ["write"], ["write", "flush"], ["flush_dir", "rename", "open", "reserve"]])
+    calls = rng.choice([["flush"], ["write"], ["write", "flush"], ["flush_dir", "rename", "open", "reserve"],
+                        [rng.choice(CALLS)], [rng.choice(CALLS)]])
     is_dropped = rng.random() < 0.5
     if is_memory_lost_by_power_cut(e) and is_dropped:
         e.wait_all_up()
@@ -244,8 +183,8 @@ def failing_disk(e, rng):
 @fault(1)
 def full_disk(e, rng):
     victim = e.cluster[rng.choice(e.cluster.numbers())]
-    victim.disk.fail(["write", "reserve"] if rng.random() < 0.4 else ["reserve"], ERRORS["ENOSPC"],
-                     rng.randint(0, 20))
+    calls = rng.choice([["write", "reserve"], ["reserve"], ["reserve"], ["write", "reserve", "open", "rename", "mkdir"]])
+    victim.disk.fail(calls, ERRORS["ENOSPC"], rng.randint(0, 20))
     e.say("ENOSPC on %d" % victim.number)
     if rng.random() < 0.5:
         ask_quietly(victim, "BGSAVE")
@@ -271,6 +210,7 @@ def wiped_disk(e, rng):
     victim = e.cluster[rng.choice(e.cluster.numbers())]
     victim.kill()
     victim.disk.wipe()
+    e.cluster.forget_beginning(victim.number)
     e.say("wiped disk of %d" % victim.number)
     e.during("wiped disk", e.others(victim.number), lasting(rng, 0.1, 1))
     victim.start()
@@ -282,6 +222,29 @@ def wiped_disk(e, rng):
             e.say("  and a power cut while it rejoins: " + victim.disk.cut_power(rng))
         victim.start()
     e.wait_up(victim.number)
+
+
+@fault(1)
+def restart_during_catch_up(e, rng):
+    """One misses enough to need a snapshot, and is killed while it gets it."""
+    victim = e.cluster[rng.choice(e.cluster.numbers())]
+    e.say("%d misses a lot" % victim.number)
+    e.cluster.network.isolate(victim.number)
+    start, source = time.monotonic(), e.cluster[rng.choice(e.others(victim.number) or [victim.number])]
+    try:
+        with source.connect(3) as c:
+            for number in range(30):
+                c.call("SET", "ballast:missed:%d" % number, "m" * 200000)
+    except OSError:
+        pass
+    e.note_stall("partition", e.others(victim.number), start)
+    e.cluster.network.heal()
+    for _ in range(rng.randint(1, 4)):
+        time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
+        victim.kill()
+        if rng.random() < 0.3 and not is_memory_lost_by_power_cut(e):
+            e.say("  and a power cut: " + victim.disk.cut_power(rng))
+        victim.start()
 
 
 @fault(1)
@@ -303,6 +266,7 @@ def flipped_bit(e, rng):
                 name in refused.rpartition("--- start")[2] for name in ("journal", "snapshot", "replica.state")):
             e.wrong.append("replica %d does not say what is damaged (%s):\n%s" % (victim.number, what, refused))
         victim.disk.wipe()  # as its operator is told
+        e.cluster.forget_beginning(victim.number)
         victim.start()
         e.say("  it refused, and was replaced")
     e.wait_up(victim.number)
@@ -313,10 +277,17 @@ def flipped_bit(e, rng):
 
 @fault(2)
 def isolated(e, rng):
-    number = rng.choice(e.cluster.numbers())
-    e.say("%d is cut off" % number)
-    e.cluster.network.isolate(number)
-    e.during("partition", e.others(number), lasting(rng, 0.5, 4))
+    numbers = e.minority(rng)
+    is_cable = rng.random() < 0.3
+    e.say("%s cut off%s" % (numbers, ", the cable out" if is_cable else ""))
+    for number in numbers:
+        if is_cable:
+            e.cluster.network.unplug(number)
+        else:
+            e.cluster.network.isolate(number)
+    if not is_cable and rng.random() < 0.5:  # together
+        e.cluster.network.set([way for way in e.cluster.network.ways() if set(way) <= set(numbers)])
+    e.during("partition", e.others(*numbers), lasting(rng, 0.5, 4))
     mend(e, rng)
 
 
@@ -359,7 +330,7 @@ def flapping(e, rng):
         time.sleep(rng.random() * 0.25)
         mend(e, rng)
         time.sleep(rng.random() * 0.25)
-    e.stalls.append(("partition, flapping", e.others(number), start, time.monotonic()))
+    e.note_stall("partition, flapping", e.others(number), start)
 
 
 @fault(1)
@@ -369,25 +340,24 @@ def resets(e, rng):
     for _ in range(rng.randint(1, 10)):
         e.cluster.network.reset([rng.sample(e.cluster.numbers(), 2)])
         time.sleep(rng.random() * 0.2)
-    e.stalls.append(("resets", e.cluster.numbers(), start, time.monotonic()))
+    e.note_stall("resets", e.cluster.numbers(), start)
 
 
 @fault(1.5)
 def bad_network(e, rng):
     delay, jitter, loss = rng.choice([(0.02, 0.01, 0), (0, 0.05, 0.02), (0.001, 0.02, 0.1), (0.1, 0.2, 0)])
-    ways = e.cluster.network.ways()
+    reorder, double = rng.choice([(0, 0), (0.05, 0), (0.3, 0.02), (0.01, 0.1)])
+    network = e.cluster.network
+    ways = network.ways()
     if rng.random() < 0.5:
-        ways = rng.sample(ways, 2)
-    e.say("delay %.0f ms, jitter %.0f ms, loss %.0f %%" % (delay * 1000, jitter * 1000, loss * 100))
-    e.cluster.network.set(ways, delay=delay, jitter=jitter, loss=loss)
-    e.during("delay and loss", e.cluster.numbers(), lasting(rng, 0.5, 3))
+        ways = rng.sample(ways, min(2, len(ways)))
+    how = {"delay": delay, "jitter": jitter, "loss": loss}
+    if network.has_packets:
+        how.update(reorder=reorder, double=double)
+    e.say(", ".join("%s %g" % pair for pair in how.items()))
+    network.set(ways, **how)
+    e.during("delay, loss, reordering" if network.has_packets else "delay", e.cluster.numbers(), lasting(rng, 0.5, 3))
     mend(e, rng)
-
-
-def mend(e, rng):
-    if rng.random() < 0.3:
-        e.cluster.network.reset([(a, b) for a, b in e.cluster.network.ways() if a < b])
-    e.cluster.network.heal()
 
 
 # --- clocks --------------------------------------------------------------------------------
@@ -451,18 +421,3 @@ def stop_and_power_cut(e, rng):
     e.cluster[other].start()
     time.sleep(lasting(rng, 0, 1))
     e.cluster[number].proceed()
-
-
-def plan(seed, count, only=None):
-    """[(name, seed of the step, wait after it)]"""
-    rng = random.Random("plan %s" % seed)
-    names = [name for name in FAULTS if only is None or name in only]
-    weights = [FAULTS[name][1] for name in names]
-    return [(rng.choices(names, weights)[0], rng.getrandbits(32), rng.choice([0, 0.2, 0.5, 1, 2])) for _ in range(count)]
-
-
-def excuse_damage(e):
-    """A disk that failed while the server started ends it politely."""
-    for replica in e.cluster:
-        if replica.process and replica.process.poll() == 1 and replica.disk.failures():
-            replica.excused = True

@@ -1,152 +1,70 @@
-"""Is what clients saw possible?  Written without a look at the server.
+"""Is what clients saw possible?
 
-Objects are checked one by one (linearizability is local): a register, a counter,
-a string appended to, or a group of keys that are written and read together.
-The search is Wing and Gong's with memory (Lowe 2017), as in support/linear.py,
-with a model per kind of object; keys live for a short time, so that each history
-is short, and the last reads, of every key there ever was, belong to it.
+Objects are checked one by one by support/linear.py: a register, a counter, a
+string appended to, or a group of keys that are written and read together.  Keys
+live for a short time, so that each history is short, and the last reads, of
+every key there ever was, belong to it.
+
+Power cuts of all replicas, with appendfsync everysec.  What may happen is that the order
+loses its end: there is one moment F, at most LOSS_MAX_S before the cut, and from
+the cut on the data are those of F.  What took effect before F is there, whoever
+wrote it; what did after F is gone, all of it; nothing else changes.  This is checked
+in two steps.
+  1. The lists of single writers say of each acknowledged write whether it survived.
+     F lies after the invocation of every one that did and before the answer to every
+     one that did not: an interval, narrow because lists are written all the time.
+     If it is empty, more or other than an end was lost.
+  2. In the history of each object, F and the cut are operations of their own: the first
+     keeps the state, at any moment of the interval; the second brings it back.  What
+     clients were told before the cut must agree with the state before, what they were
+     told since with the state brought back.
+Not checked: that F is the same point for two objects within the interval.
 """
 import collections
 
-UNKNOWN = object()  # the outcome nobody can know
+import linear
+from linear import IMPOSSIBLE, UNKNOWN, Operation  # noqa: F401  (UNKNOWN for those who make histories)
+
 STATES_MAX = 300000
+# A flush begins every second and takes its time; the machine may be busy.
+LOSS_MAX_S = 2.0
 
 
-class TooHard(Exception):
-    pass
+class Cut:
+    """A power cut of all: when the first replica ended, when the last had; F lies
+    within [earliest, latest]."""
+
+    def __init__(self, start, end):
+        self.start, self.end = start, end
+        self.earliest, self.latest = start - LOSS_MAX_S, end
+
+    def operations(self):
+        return [Operation("the disk", "-", ("keep",), b"OK", self.earliest, self.latest),
+                Operation("the power", "-", ("cut",), b"OK", self.start, self.end)]
 
 
-class Operation:
-    __slots__ = ("client", "object", "words", "result", "invoked", "returned")
-
-    def __init__(self, client, object_, words, result, invoked, returned):
-        self.client, self.object, self.words, self.result = client, object_, words, result
-        self.invoked, self.returned = invoked, returned
-
-    def __repr__(self):
-        return "%-9s %-14s %s -> %s   [%.4f, %s]" % (
-            self.client, self.object, " ".join(map(str, self.words)),
-            "unknown" if self.result is UNKNOWN else repr(self.result), self.invoked,
-            "-" if self.returned is None else "%.4f" % self.returned)
+NOTHING_KEPT = "nothing"
 
 
-READS = ("get", "mget")
+def step_with_cuts(state, words):
+    """State: (the object's state, the state kept)."""
+    now, kept = state
+    if words[0] == "keep":
+        return (now, ("kept", now)), b"OK"
+    if words[0] == "cut":
+        if kept == NOTHING_KEPT:
+            return state, IMPOSSIBLE
+        return (kept[1], NOTHING_KEPT), b"OK"
+    after, result = linear.step(now, words)
+    return (after, kept), result
 
 
-def step(state, words):
-    """(state, result).  A register's state is its bytes or None; a group's a
-    tuple of such, one per key."""
-    name = words[0]
-    if name == "get":
-        return state, state
-    if name == "set":
-        return words[1], b"OK"
-    if name == "getset":
-        return words[1], state
-    if name == "setnx":  # SET NX GET: the old value
-        return (words[1] if state is None else state), state
-    if name == "setxx":  # SET XX GET
-        return (state if state is None else words[1]), state
-    if name == "del":
-        return None, 0 if state is None else 1
-    if name == "incr":
-        number = int(state or 0) + 1
-        return b"%d" % number, number
-    if name == "append":
-        text = (state or b"") + words[1]
-        return text, len(text)
-    state = state or (None, None, None)
-    if name == "mget":
-        return state, list(state)
-    if name == "mset":  # words[1]: {index: value} as pairs
-        values = list(state)
-        for index, value in words[1]:
-            values[index] = value
-        return tuple(values), b"OK"
-    raise ValueError(name)
-
-
-def check_object(operations):
-    """None if there is an order, else a sentence."""
-    known = sorted((o for o in operations if o.result is not UNKNOWN), key=lambda o: o.invoked)
-    maybe = sorted((o for o in operations if o.result is UNKNOWN and o.words[0] not in READS), key=lambda o: o.invoked)
-    count = len(known)
-    if not count:
-        return None
-
-    def choices(first, done, used, state):
-        earliest, found = float("inf"), []
-        at = first
-        while at < count and known[at].invoked <= earliest:
-            if not done >> (at - first) & 1:
-                earliest = min(earliest, known[at].returned)
-                found.append(at)
-            at += 1
-        chosen = []
-        for at in found:
-            if known[at].invoked <= earliest:
-                after, result = step(state, known[at].words)
-                if result == known[at].result:
-                    chosen.append((True, at, after))
-        for at, operation in enumerate(maybe):
-            if operation.invoked > earliest:
-                break
-            if not used >> at & 1:
-                after, _ = step(state, operation.words)
-                if after != state:
-                    chosen.append((False, at, after))
-        return chosen
-
-    seen = set()
-    furthest, furthest_state = 0, None
-    stack, places = [iter([(None, 0, None)])], [(0, 0, 0, None)]
-    while stack:
-        choice = next(stack[-1], None)
-        if choice is None:
-            stack.pop()
-            places.pop()
-            continue
-        is_known, at, state = choice
-        first, done, used, _ = places[-1]
-        if is_known:
-            done |= 1 << (at - first)
-            while done & 1:
-                done >>= 1
-                first += 1
-        elif is_known is False:
-            used |= 1 << at
-        if first >= count:
-            return None
-        place = (first, done, used, state)
-        if place in seen:
-            continue
-        if len(seen) >= STATES_MAX:
-            raise TooHard("%d operations, %d of unknown outcome" % (count, len(maybe)))
-        seen.add(place)
-        if first > furthest:
-            furthest, furthest_state = first, state
-        stack.append(iter(choices(first, done, used, state)))
-        places.append(place)
-    around = known[max(0, furthest - 12):furthest + 8] + maybe[:20]
-    return "object %s has no possible order; stuck with %r near\n  %s" % (
-        operations[0].object, furthest_state, "\n  ".join(map(repr, around)))
-
-
-def check(operations):
+def check(operations, cuts=()):
     """(sentences of what is wrong, how many objects, how many were too hard)."""
-    objects = collections.defaultdict(list)
-    for operation in operations:
-        objects[operation.object].append(operation)
-    wrong, hard = [], 0
-    for _, history in sorted(objects.items()):
-        try:
-            sentence = check_object(history)
-        except TooHard:
-            hard += 1
-            continue
-        if sentence:
-            wrong.append(sentence)
-    return wrong, len(objects), hard
+    if not cuts:
+        return linear.check_each(operations, limit=STATES_MAX)
+    marks = [mark for cut in cuts for mark in cut.operations()]
+    return linear.check_each(operations, marks, (None, NOTHING_KEPT), STATES_MAX, step_with_cuts)
 
 
 # --- one writer's list ----------------------------------------------------------
@@ -158,7 +76,7 @@ def check_list(name, text, sent, forgivable=()):
     Acknowledged ones are there once, in order; refused ones are not there."""
     outcomes = dict(sent)
     order = {token: i for i, (token, _) in enumerate(sent)}
-    found = text.decode(errors="replace").split(",")[:-1] if text else []
+    found = tokens_of(text)
     wrong, counts = [], collections.Counter(found)
     for token, times in counts.items():
         if token not in outcomes:
@@ -174,3 +92,50 @@ def check_list(name, text, sent, forgivable=()):
     if acknowledged != sorted(acknowledged):
         wrong.append("%s: acknowledged tokens are out of order" % name)
     return wrong
+
+
+def tokens_of(text):
+    return text.decode(errors="replace").split(",")[:-1] if text else []
+
+
+def narrow(cuts, lists):
+    """What lists say of the cuts' moments F.  lists: [(name, text, {acknowledged token:
+    (invoked, answered)})].  Sentences; tokens lost are noted in cut.lost, as pairs
+    (name, token)."""
+    wrong = []
+    for cut, before in zip(cuts, [None, *cuts]):
+        # What a cut left is on disk before anything goes on.
+        survived = (max(cut.start - LOSS_MAX_S, before.end if before else 0), "the bound")
+        lost = (cut.end, "the cut")
+        cut.lost = set()
+        for name, text, acknowledged in lists:
+            there = set(tokens_of(text))
+            for token, (invoked, answered) in acknowledged.items():
+                if answered > cut.end or (before and answered <= before.end):
+                    continue
+                if token in there:
+                    survived = max(survived, (invoked, "%s %s, which survived" % (name, token)))
+                else:
+                    cut.lost.add((name, token))
+                    lost = min(lost, (answered, "%s %s, which is lost" % (name, token)))
+        cut.earliest, cut.latest = survived[0], lost[0]
+        if cut.earliest > cut.latest:
+            wrong.append("a power cut of all took more than an end: %s, answered %.3f s before the cut, and %s, "
+                         "sent %.3f s before it" % (lost[1], cut.start - lost[0], survived[1], cut.start - survived[0]))
+    return wrong
+
+
+# --- all of it --------------------------------------------------------------------
+
+
+def check_all(clients, connection, cuts=()):
+    """After clients have ended: reads everything, and checks it.  (sentences, objects,
+    how many were too hard)."""
+    last, lists = clients.read_all(connection)
+    wrong = narrow(cuts, [(client.list_key, text, client.acknowledged_at) for client, text in lists.items()])
+    for client, text in lists.items():
+        forgiven = {token for cut in cuts for name, token in cut.lost if name == client.list_key}
+        wrong += check_list(client.list_key, text, client.sent, forgiven)
+    if wrong:
+        return wrong, 0, 0
+    return check(clients.operations() + last, cuts)

@@ -4,19 +4,21 @@ holds up, delays or breaks what they say to each other.
     proxy.py LISTEN:TARGET:ID ...      orders come as lines of JSON on stdin
 
 Peers dial LISTEN (what cluster-members says), the server with that ID listens on
-TARGET.  Who dials is read from its RABIA LINK; from then on every direction of
-the connection is the way from one member to another.  An order names ways:
+TARGET.  Who dials is read from its RABIA LINK or RABIA ROSTER; from then on every
+direction of the connection is the way from one member to another.  An order names ways:
 
     {"ways": [[1, 2], ...], "mode": {"hold": true}}         nothing passes; TCP would go on trying
     {"ways": ..., "mode": {"delay": 0.02, "jitter": 0.05}}  seconds
     {"ways": ..., "mode": {"loss": 0.1}}                    a chunk in ten comes a retransmission late
     {"ways": ..., "mode": {}}                               as it should be
     {"reset": [[1, 2], ...]}                                connections between these end at once
+    {"seed": 7}                                             of its chances
 
 Each order is answered with a line.  A connection dialled while its way is held
 is taken (a listener's kernel would) and then nothing happens.
 """
 import collections
+import contextlib
 import heapq
 import json
 import os
@@ -30,10 +32,18 @@ import sys
 import threading
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), "support")]
+
+import servers  # noqa: E402
+
+IDS = 9  # as many as a cluster ever has; see replica/roster.h
 RETRANSMISSION_S = 0.2
 CHUNK = 65536
 QUEUED_MAX = 4 << 20
-HELLO = re.compile(rb"LINK\r\n\$\d+\r\n\d+\r\n\$\d+\r\n[^\r]*\r\n\$\d+\r\n[^\r]*\r\n\$\d+\r\n(\d+)\r\n\$\d+\r\n(\d+)\r\n")
+# Who dials says who it is: RABIA LINK version cluster seed id, RABIA ROSTER version cluster id.
+WORD = rb"\$\d+\r\n[^\r]*\r\n"
+HELLO = re.compile(rb"(?:LINK\r\n" + WORD * 3 + rb"|ROSTER\r\n" + WORD * 2 + rb")\$\d+\r\n(\d+)\r\n")
 
 
 class Side:
@@ -81,6 +91,8 @@ class Proxy:
         while b"\n" in self.orders:
             line, _, self.orders = self.orders.partition(b"\n")
             order = json.loads(line)
+            if "seed" in order:
+                self.random.seed(order["seed"])
             for way in order.get("ways", []):
                 self.modes[tuple(way)] = order["mode"]
             for way in order.get("reset", []):
@@ -262,16 +274,41 @@ class Pair:
 
 
 class Network:
-    """The proxy's owner."""
+    """The proxy's owner; the same calls as namespaces.Network."""
+    name = "proxy"
+    has_packets = False  # what is late or lost is whole chunks, in order
 
-    def __init__(self, routes):
-        """[(listen, target, id)]"""
-        self.ids = [number for _, _, number in routes]
+    def __init__(self, numbers, seed=1):
+        self.ids = list(numbers)
+        ports = servers.free_ports(2 * IDS)
+        self.listens = dict(zip(range(1, IDS + 1), ports))
+        self.targets = dict(zip(range(1, IDS + 1), ports[IDS:]))
+        self.counts = {}
         self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__)] + ["%d:%d:%d" % route for route in routes],
+            [sys.executable, os.path.abspath(__file__)] +
+            ["%d:%d:%d" % (self.listens[number], self.targets[number], number) for number in self.listens],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.lock = threading.Lock()
-        self.order({})
+        self.order({"seed": seed})
+
+    def add(self, number):
+        if number not in self.ids:
+            self.ids.append(number)
+
+    def address(self, number):
+        return "127.0.0.1:%d" % self.listens[number]
+
+    def port(self, number):
+        return self.targets[number]
+
+    def bind(self, number):
+        return "127.0.0.1"
+
+    def inside(self, number):
+        return contextlib.nullcontext()
+
+    def enter(self, number):
+        pass
 
     def order(self, order):
         with self.lock:
@@ -294,6 +331,8 @@ class Network:
 
     def isolate(self, number):
         self.set(self.between([number], [i for i in self.ids if i != number]), hold=True)
+
+    unplug = isolate  # there is no cable
 
     def heal(self):
         self.set(self.ways())

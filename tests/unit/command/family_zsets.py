@@ -1,5 +1,5 @@
 """Sorted sets."""
-from replies import is_same_scan, is_same_shape
+from replies import is_same_pair_scan, is_same_shape
 
 MANY = " ".join("%d m%d" % (i % 7, i) for i in range(128))
 
@@ -83,4 +83,4 @@ WORDS = {
     "%join": ["SUM", "MIN", "MAX", "foo"],
 }
 
-RULES = {"ZRANDMEMBER": is_same_shape, "ZSCAN": is_same_scan}
+RULES = {"ZRANDMEMBER": is_same_shape, "ZSCAN": is_same_pair_scan}

@@ -54,6 +54,18 @@ static bool read_call(struct call *c, struct slice *argv)
     return true;
 }
 
+/* A command that would wait answers as if its time were up. */
+static void stop_waiting(struct call *c)
+{
+    if (!c->wait->is_wanted)
+        return;
+    c->wait->is_wanted = false;
+    if (c->wait->is_null_array)
+        reply_null_array(c->reply);
+    else
+        reply_null(c->reply);
+}
+
 static void run(struct call *c)
 {
     char error[COMMAND_ERROR_MAX];
@@ -68,6 +80,7 @@ static void run(struct call *c)
     uint64_t hash;
     command_prefetch(c, 1, &hash);
     command_run_hinted(c, hash);
+    stop_waiting(c);
     keyspace_check(c->ks);
 }
 
@@ -92,7 +105,8 @@ static void serve(void)
     struct buf out;
     buf_init(&out);
     struct reply reply = {.out = &out};
-    struct call c = {.ks = keyspace_create(&options), .reply = &reply, .table = table};
+    struct call_wait wait = {0};
+    struct call c = {.ks = keyspace_create(&options), .reply = &reply, .table = table, .wait = &wait};
     struct slice argv[ARGUMENTS_MAX];
     while (read_call(&c, argv)) {
         run(&c);

@@ -117,7 +117,7 @@ static void test_every_order_of_recovering(void **state)
 
 static struct formation_claim claim_of(enum formation_stage stage, bool has_memory, uint64_t future)
 {
-    return (struct formation_claim){stage, has_memory, 1, 77, 50, future, {1, 2}, 0};
+    return (struct formation_claim){stage, has_memory, 1, 77, 50, future, {1, 2}, 0, 0};
 }
 
 /* Of five, two have lost their memory, and two more complete their rejoining while each
@@ -154,7 +154,7 @@ static void test_a_learner_counts_for_nothing(void **state)
     struct formation f;
     struct formation_claim own = {.stage = FORMATION_GATHERING};
     formation_init(&f, 4, 0, 10, &own);
-    formation_set_members(&f, 4, 0x7, 0);
+    formation_set_members(&f, 4, 0x7, 0, 0);
     for (uint8_t i = 1; i < 4; i++)
         assert_int_equal(formation_meet(&f, i, 10), MEETING_KNOWN);
     for (uint8_t i = 1; i < 3; i++)
@@ -229,6 +229,148 @@ static void test_random_walks_with_wiped_disks(void **state)
     walk_many(3, true, 20000, 2000000);
 }
 
+/* --- while the members change, and by force ------------------------------------------------- */
+
+/* Everybody hears everybody's claim, again and again, until nothing changes any more. */
+static void talk(struct formation *members, int count, uint16_t present)
+{
+    for (int turn = 0; turn < 20; turn++)
+        for (uint8_t i = 0; i < count; i++)
+            for (uint8_t j = 0; j < count; j++)
+                if (i != j && (present >> i & 1) && (present >> j & 1)) {
+                    (void)formation_meet(&members[j], i, 10);
+                    (void)formation_hear(&members[j], i, &members[i].own);
+                }
+}
+
+static void init_member(struct formation *f, uint8_t count, uint8_t self, bool has_memory, uint64_t position,
+                        uint64_t roster)
+{
+    struct formation_claim own = {.stage = has_memory ? FORMATION_FORMED : FORMATION_GATHERING,
+                                  .has_memory = has_memory, .epoch = 1, .seed = 77, .position = position};
+    formation_init(f, count, self, 10, &own);
+    f->own.roster = roster;
+}
+
+/* Two members have heard of a fourth, and one of them has most; none remembers.  Who is the
+ * base is no voter by the others' lists, in one case. */
+static void test_a_change_under_way_does_not_stop_a_recovery(void **state)
+{
+    (void)state;
+    for (uint8_t base = 0; base < 4; base += 3) {
+        struct formation m[4];
+        for (uint8_t i = 0; i < 4; i++) {
+            bool knows = i == 0 || i == 3;
+            init_member(&m[i], 4, i, false, i == base ? 60 : 50, knows ? 5 : 4);
+            formation_set_members(&m[i], 4, 0x7, knows ? 0xf : 0, knows ? 5 : 4);
+        }
+        talk(m, 4, 0x7);
+        assert_int_not_equal(m[1].own.stage, FORMATION_FORMED); /* not without the fourth */
+        talk(m, 4, 0xf);
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(m[i].own.stage, FORMATION_FORMED);
+            assert_int_equal(m[i].own.epoch, 2);
+            assert_true(m[i].own.seed == m[base].own.seed);
+            assert_int_equal(m[i].is_data_void, i != base);
+        }
+    }
+}
+
+/* Of three, one is being removed, and one of the two that stay has lost its memory: the former
+ * list has its quorum and goes on, so the two do not recover behind the third one's back. */
+static void test_the_former_list_counts_while_it_is_in_force(void **state)
+{
+    (void)state;
+    struct formation m[3];
+    for (uint8_t i = 0; i < 3; i++) {
+        init_member(&m[i], 3, i, i != 0, 50, 5);
+        formation_set_members(&m[i], 3, 0x7, 0x3, 5);
+    }
+    talk(m, 3, 0x3);
+    assert_int_equal(m[1].own.stage, FORMATION_FORMED);
+    assert_int_equal(m[1].own.epoch, 1);
+    /* With all of both lists it can: by two alone the one without memory could not rejoin. */
+    talk(m, 3, 0x7);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(m[i].own.epoch, 2);
+}
+
+static void test_force_gives_up_who_is_not_there(void **state)
+{
+    (void)state;
+    for (int with_memory = 0; with_memory < 2; with_memory++) {
+        struct formation m[5];
+        for (uint8_t i = 0; i < 5; i++)
+            init_member(&m[i], 5, i, with_memory, i == 1 ? 60 : 50, 0);
+        talk(m, 5, 0x3);
+        assert_true(formation_force(&m[0], 0x3, 1000));
+        talk(m, 5, 0x3);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(m[i].own.stage, FORMATION_FORMED);
+            assert_int_equal(m[i].own.epoch, 2);
+            assert_int_equal(m[i].forced_mask, 0x3);
+            assert_true(m[i].own.seed == m[1].own.seed && m[i].own.forced == 0);
+        }
+        assert_true(m[0].is_data_void && !m[1].is_data_void);
+        /* Said again by one that still says it, it changes nothing. */
+        struct formation_claim late = m[1].own;
+        late.forced = 1000 << 16 | 0x3;
+        (void)formation_hear(&m[0], 1, &late);
+        assert_int_equal(m[0].own.epoch, 2);
+        assert_true(m[0].own.forced == 0);
+    }
+}
+
+/* Whoever hears a quorum that remembers does not heed it, nor can it be said there. */
+static void test_force_is_refused_where_a_quorum_is(void **state)
+{
+    (void)state;
+    struct formation m[3];
+    for (uint8_t i = 0; i < 3; i++)
+        init_member(&m[i], 3, i, true, 50, 0);
+    talk(m, 3, 0x6);
+    assert_false(formation_force(&m[1], 0x2, 1000));
+    assert_true(formation_force(&m[0], 0x3, 1000)); /* cut off, it believed to hear 1 */
+    struct formation_claim claim = m[0].own;
+    (void)formation_meet(&m[1], 0, 10);
+    (void)formation_hear(&m[1], 0, &claim);
+    assert_int_equal(m[1].own.stage, FORMATION_FORMED);
+    assert_true(m[1].own.forced == 0);
+}
+
+/* One of those that were to go on is lost as well: the second word overrides the first. */
+static void test_force_can_be_said_again_with_fewer(void **state)
+{
+    (void)state;
+    struct formation m[5];
+    for (uint8_t i = 0; i < 5; i++)
+        init_member(&m[i], 5, i, true, 50, 0);
+    talk(m, 5, 0x1);
+    assert_true(formation_force(&m[0], 0x3, 1000));
+    talk(m, 5, 0x1);
+    assert_int_equal(m[0].own.epoch, 1);
+    assert_true(formation_force(&m[0], 0x1, 900)); /* by a clock that was set back */
+    assert_int_equal(m[0].own.epoch, 2);
+    assert_int_equal(m[0].forced_mask, 0x1);
+}
+
+static void test_a_new_cluster_can_be_held(void **state)
+{
+    (void)state;
+    struct formation m[3];
+    struct formation_claim own = {.stage = FORMATION_GATHERING};
+    for (uint8_t i = 0; i < 3; i++) {
+        formation_init(&m[i], 3, i, 10, &own);
+        (void)formation_hold_new(&m[i], true);
+    }
+    talk(m, 3, 0x7);
+    assert_int_equal(m[0].own.stage, FORMATION_READY);
+    assert_true(formation_hold_new(&m[0], false));
+    talk(m, 3, 0x7);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(m[i].own.epoch, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +379,12 @@ int main(void)
         cmocka_unit_test(test_every_order_of_recovering),
         cmocka_unit_test(test_that_memory_gained_meanwhile_counts),
         cmocka_unit_test(test_a_learner_counts_for_nothing),
+        cmocka_unit_test(test_a_change_under_way_does_not_stop_a_recovery),
+        cmocka_unit_test(test_the_former_list_counts_while_it_is_in_force),
+        cmocka_unit_test(test_force_gives_up_who_is_not_there),
+        cmocka_unit_test(test_force_is_refused_where_a_quorum_is),
+        cmocka_unit_test(test_force_can_be_said_again_with_fewer),
+        cmocka_unit_test(test_a_new_cluster_can_be_held),
         cmocka_unit_test(test_random_walks_of_three),
         cmocka_unit_test(test_random_walks_of_five),
         cmocka_unit_test(test_random_walks_with_wiped_disks),

@@ -53,9 +53,9 @@ static void open_memory(void)
 {
     char error[MEMORY_ERROR_MAX] = "";
     forget_heard();
-    if (try_open(error, 3) != STATUS_OK || memory_replay(memory, hear, NULL, error) != STATUS_OK)
+    if (try_open(error, 3) != STATUS_OK || memory_replay(memory, UINT64_MAX, hear, NULL, error) != STATUS_OK)
         fail_msg("%s", error);
-    memory_new_core(memory);
+    memory_new_core(memory, UINT64_MAX);
 }
 
 static void set_identity(uint64_t incarnation, bool is_rejoining)
@@ -233,7 +233,7 @@ static void test_flushes_are_told_in_the_core_s_numbers(void **state)
             assert_true(has_risen == (seq > newest));
             newest = seq;
         }
-        memory_new_core(memory); /* counts from 1 again */
+        memory_new_core(memory, UINT64_MAX); /* counts from 1 again */
         newest = 0;
     }
     end_life(true);
@@ -335,6 +335,29 @@ static void test_a_save_that_fails_leaves_the_former_one(void **state)
     }
 }
 
+/* A life that ends before it said anything leaves what the life before may have lost
+ * as doubtful as it found it. */
+static void test_a_lost_tail_is_doubted_until_somebody_spoke(void **state)
+{
+    (void)state;
+    open_memory();
+    set_identity(9, false);
+    write_one(1);
+    end_life(false); /* killed */
+    for (int i = 0; i < 2; i++) {
+        open_memory();
+        assert_true(memory_is_whole(memory));
+        assert_true(memory_may_lack_tail(memory));
+        end_life(true);
+    }
+    open_memory();
+    write_one(2);
+    end_life(true);
+    open_memory();
+    assert_false(memory_may_lack_tail(memory));
+    end_life(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_error_is_for_good, begin, finish),
         cmocka_unit_test_setup_teardown(test_what_a_snapshot_holds_is_forgotten, begin, finish),
         cmocka_unit_test_setup_teardown(test_a_save_that_fails_leaves_the_former_one, begin, finish),
+        cmocka_unit_test_setup_teardown(test_a_lost_tail_is_doubted_until_somebody_spoke, begin, finish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,12 +7,9 @@
  * replica.state, data by removing the directory. */
 #include "sites.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <ftw.h>
-#include <sys/file.h>
 
-#include "persist/file.h"
+#include "failing_disk.h"
 #include "persist/state_file.h"
 
 enum { VALUE_BYTES = 20000 };
@@ -341,72 +338,15 @@ static void test_clients_are_told_of_loading(void **state)
     PASS_UNTIL(all_up());
 }
 
-/* The disk under site 1 takes nothing more. */
-static bool is_disk_failing;
-static char failing_prefix[96];
-static bool failing_fds[4096];
-
-static int count_open(const char *path, int flags, mode_t mode)
-{
-    int fd = open(path, flags | O_CLOEXEC, mode);
-    if (fd >= 0 && fd < 4096)
-        failing_fds[fd] = strncmp(path, failing_prefix, strlen(failing_prefix)) == 0;
-    return fd;
-}
-static int plain_close(int fd)
-{
-    return close(fd);
-}
-static bool fails(int fd)
-{
-    if (!is_disk_failing || !failing_fds[fd])
-        return false;
-    errno = EIO;
-    return true;
-}
-static ssize_t failing_pwrite(int fd, const void *bytes, size_t size, off_t offset)
-{
-    return fails(fd) ? -1 : pwrite(fd, bytes, size, offset);
-}
-static int failing_fdatasync(int fd)
-{
-    return fails(fd) ? -1 : fdatasync(fd);
-}
-static int plain_fallocate(int fd, off_t offset, off_t size)
-{
-    return fallocate(fd, 0, offset, size);
-}
-static off_t plain_size(int fd)
-{
-    struct stat about;
-    return fstat(fd, &about) == 0 ? about.st_size : -1;
-}
-static int plain_list(const char *dir, void (*visit)(void *context, const char *name), void *context)
-{
-    DIR *d = opendir(dir);
-    if (!d)
-        return -1;
-    struct dirent *entry;
-    while ((entry = readdir(d)) != NULL)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            visit(context, entry->d_name);
-    return closedir(d);
-}
-static const struct file_ops failing_ops = {count_open, plain_close, pread, failing_pwrite, failing_fdatasync, fsync,
-                                            plain_fallocate, ftruncate, plain_size, rename, unlink, mkdir, flock,
-                                            plain_list};
-
 static int start_on_failing_disk(void **state)
 {
-    file_set_ops(&failing_ops);
-    strcpy(failing_prefix, "none yet");
-    is_disk_failing = false;
+    failing_disk_begin();
     return start(state);
 }
 
 static int stop_on_failing_disk(void **state)
 {
-    is_disk_failing = false;
+    failing_disk_mend();
     int result = stop(state);
     file_set_ops(NULL);
     return result;
@@ -417,10 +357,10 @@ static void test_a_member_whose_disk_fails_falls_silent(void **state)
     (void)state;
     write_at(1, "before", "1");
     end_site(1, true);
-    directory_of_site(1, failing_prefix);
+    failing_disk_under(1);
     start_site(1);
     PASS_UNTIL(all_up());
-    is_disk_failing = true;
+    failing_disk_fail_after(0);
     struct client c = client_of(1);
     send_text(&c, "SET lost 1\r\n");
     PASS_UNTIL(status_of_site(1).state == REPLICA_FAILED);
@@ -433,7 +373,7 @@ static void test_a_member_whose_disk_fails_falls_silent(void **state)
     /* The others go on without it, and hear nothing of the order from it. */
     write_at(0, "others", "2");
     expect_at(2, "others", "2");
-    is_disk_failing = false;
+    failing_disk_mend();
     write_at(2, "others", "3");
     assert_int_equal(status_of_site(1).state, REPLICA_FAILED);
     kill_site(1);
@@ -441,6 +381,155 @@ static void test_a_member_whose_disk_fails_falls_silent(void **state)
     PASS_UNTIL(all_up());
     expect_everywhere("before", "1");
     expect_everywhere("others", "3");
+}
+
+/* --- ends on the way into a new epoch ------------------------------------------------------ */
+
+/* Site 1 alone has all. */
+static void lose_all_memory(void)
+{
+    write_at(0, "old", "1");
+    expect_everywhere("old", "1");
+    kill_site(0);
+    write_at(1, "new", "2");
+    expect_at(2, "new", "2");
+    kill_site(1);
+    kill_site(2);
+    forget(0);
+    forget(1);
+    wipe(2);
+}
+
+static void expect_all_is_there(void)
+{
+    for (int turn = 0; turn < 2; turn++) {
+        PASS_UNTIL(all_up());
+        expect_everywhere("old", "1");
+        expect_everywhere("new", "2");
+        if (turn == 1)
+            break;
+        for (int i = 0; i < SITES; i++)
+            kill_site(i);
+        for (int i = 0; i < SITES; i++)
+            start_site(i);
+    }
+}
+
+/* The recovery of all, in which the disk under site takes so many changes and then none.  False:
+ * it took them all. */
+static bool recover_with_an_end(int site, long changes)
+{
+    lose_all_memory();
+    failing_disk_under(site);
+    start_site(site);
+    failing_disk_fail_after(changes);
+    for (int i = 0; i < SITES; i++)
+        if (i != site)
+            start_site(i);
+    PASS_UNTIL(failing_disk_has_failed() || all_up());
+    bool has_ended = failing_disk_has_failed();
+    failing_disk_mend();
+    if (has_ended) {
+        kill_site(site);
+        start_site(site);
+    }
+    expect_all_is_there();
+    return has_ended;
+}
+
+/* Site 1 is the base of the recovery, site 0 lacks something and fetches it.  (CRASH_POINTS=1:
+ * every change of the disk is the last one once; else some, spread over all.) */
+static void test_a_recovery_may_end_anywhere(void **state)
+{
+    long step = getenv("CRASH_POINTS") ? 1 : 11;
+    for (int site = 0; site < 2; site++)
+        for (long changes = site; recover_with_an_end(site, changes); changes += step) {
+            assert_true(changes < 500);
+            stop_on_failing_disk(state);
+            start_on_failing_disk(state);
+        }
+}
+
+/* Whoever drops its data for those of the new epoch relies on the base to have them on disk. */
+static void test_a_save_under_way_does_not_stand_in_for_the_new_epoch_s(void **state)
+{
+    (void)state;
+    lose_all_memory();
+    for (int i = 0; i < SITES; i++)
+        start_site(i);
+    while (status_of_site(0).epoch != 2) {
+        (void)!replica_save(sites[1].replica, true);
+        pass_all();
+    }
+    kill_site(1);
+    start_site(1);
+    expect_all_is_there();
+}
+
+/* --- by force ------------------------------------------------------------------------------- */
+
+static void force(int site, const char *reply)
+{
+    struct client c = client_of(site);
+    send_text(&c, "RABIA RECOVER FORCE\r\n");
+    PASS_UNTIL(receive(&c) >= strlen(reply) + 8);
+    buf_append(&c.received, "", 1);
+    assert_non_null(strstr(buf_head(&c.received), reply));
+    client_close(&c);
+}
+
+static bool is_serving(int site)
+{
+    return replica_refusal(sites[site].replica) == NULL;
+}
+
+static void test_a_lost_majority_is_given_up_by_force(void **state)
+{
+    (void)state;
+    write_at(0, "kept", "1");
+    expect_everywhere("kept", "1");
+    force(0, "ERR all members are here");
+    kill_site(1);
+    PASS_UNTIL(!status_of_site(0).peers[1].is_heard);
+    force(0, "ERR a quorum of the members is here");
+    kill_site(2);
+    PASS_UNTIL(!status_of_site(0).has_quorum);
+    force(0, "Given up for good: 2@127.0.0.1");
+    PASS_UNTIL(status_of_site(0).epoch == 2 && is_serving(0) && status_of_site(0).has_quorum);
+    expect_at(0, "kept", "1");
+    write_at(0, "since", "2");
+    kill_site(0);
+    start_site(0);
+    PASS_UNTIL(is_serving(0) && status_of_site(0).has_quorum);
+    expect_at(0, "since", "2");
+    /* Who was given up is told so. */
+    start_site(1);
+    PASS_UNTIL(status_of_site(1).state == REPLICA_REMOVED);
+}
+
+/* Two remember nothing, and the third, which is gone, is waited for in vain. */
+static void test_force_recovers_those_without_memory(void **state)
+{
+    (void)state;
+    write_at(0, "kept", "1");
+    expect_everywhere("kept", "1");
+    for (int i = 0; i < SITES; i++)
+        kill_site(i);
+    forget(0);
+    forget(1);
+    start_site(0);
+    start_site(1);
+    PASS_UNTIL(status_of_site(0).peers[1].is_heard && status_of_site(1).peers[0].is_heard);
+    assert_false(is_serving(0));
+    PASS_UNTIL(strstr(status_of_site(0).waiting_for, "RABIA RECOVER FORCE") != NULL);
+    force(1, "Given up for good: 3@127.0.0.1");
+    PASS_UNTIL(is_serving(0) && is_serving(1) && status_of_site(0).has_quorum);
+    expect_at(0, "kept", "1");
+    write_at(1, "since", "2");
+    expect_at(0, "since", "2");
+    assert_int_equal(status_of_site(0).voter_count, 2);
+    start_site(2);
+    PASS_UNTIL(status_of_site(2).state == REPLICA_REMOVED);
 }
 
 int main(void)
@@ -456,6 +545,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clients_are_told_of_loading, start, stop),
         cmocka_unit_test_setup_teardown(test_a_member_whose_disk_fails_falls_silent, start_on_failing_disk,
                                         stop_on_failing_disk),
+        cmocka_unit_test_setup_teardown(test_a_lost_majority_is_given_up_by_force, start, stop),
+        cmocka_unit_test_setup_teardown(test_force_recovers_those_without_memory, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_recovery_may_end_anywhere, start_on_failing_disk, stop_on_failing_disk),
+        cmocka_unit_test_setup_teardown(test_a_save_under_way_does_not_stand_in_for_the_new_epoch_s, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
