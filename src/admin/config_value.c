@@ -134,9 +134,10 @@ static bool set_integer(struct config *c, const struct config_row *row, struct s
     int64_t value;
     if (!read_integer(row, text, &value, error))
         return false;
-    if (row->highest && value > row->highest)
+    bool is_clamped = row->lowest || row->highest;
+    if (is_clamped && value > row->highest)
         value = row->highest;
-    if (value < row->lowest)
+    if (is_clamped && value < row->lowest)
         value = row->lowest;
     if (row->type == CONFIG_INT)
         *FIELD(c, row, int) = (int)value;

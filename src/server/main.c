@@ -221,8 +221,10 @@ static void make_run_id(struct server *server)
 
 static void on_end_signal(void *context, int signal_number)
 {
-    log_notice("server", "received signal %d", signal_number);
     struct server *server = context;
+    if (server->is_shutting_down)
+        return; /* it may come when half of everything is gone */
+    log_notice("server", "received signal %d", signal_number);
     server->saves_at_end = server_saves_by_default(server);
     server_shutdown(server);
 }

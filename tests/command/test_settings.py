@@ -12,14 +12,15 @@ NAMES = ("hash-max-listpack-entries hash-max-listpack-value list-max-listpack-si
 
 
 @pytest.fixture
-def restored(group):
-    """The values in force before come back."""
-    with group[0].connect() as c:
-        before = [(name, c.ask("CONFIG", "GET", name)[1]) for name in NAMES]
+def restored(group, oracle_server):
+    """The values in force before come back, on both sides."""
+    both = [server.connect() for server in (group[0], oracle_server)]
+    before = [[(name, c.ask("CONFIG", "GET", name)[1]) for name in NAMES] for c in both]
     yield
-    with group[0].connect() as c:
-        for name, value in before:
+    for c, values in zip(both, before):
+        for name, value in values:
             c.ask("CONFIG", "SET", name, value)
+        c.close()
 
 
 def test_names_and_texts(pair2, restored):
@@ -96,6 +97,7 @@ def test_a_value_given_at_start():
         assert server.ask("OBJECT", "ENCODING", "s") == b"hashtable"
         assert server.ask("CONFIG", "GET", "zset-max-listpack-entries") == [b"zset-max-listpack-entries", b"3"]
         assert server.ask("CONFIG", "SET", "set-max-intset-entries", "9", "hash-max-listpack-entries", "77") == b"OK"
+        server.ask("DEL", "s")
         assert server.ask("SAVE") == b"OK"
         assert server.stop() == 0
         server.start()
