@@ -160,3 +160,61 @@ void agreed_config_set(struct call *c)
     else
         s->outcome = (int)set_pairs(s, count, c->argv + 2);
 }
+
+/* --- CONFIG GET -------------------------------------------------------------------- */
+
+struct listing {
+    struct reply *reply;
+    size_t count;
+};
+
+static void reply_option(void *context, struct slice name, struct slice value)
+{
+    struct listing *listing = context;
+    reply_bulk(listing->reply, name);
+    reply_bulk(listing->reply, value);
+    listing->count++;
+}
+
+static void list_options(struct call *c)
+{
+    struct listing listing = {.reply = c->reply};
+    struct reply_deferred begin = reply_begin(c->reply);
+    agreed_read(call_session(c)->server);
+    config_get(call_session(c)->server->config, c->argv + 2, c->argc - 2, reply_option, &listing);
+    reply_end_map(c->reply, begin, listing.count);
+}
+
+static void config_get_command(struct call *c)
+{
+    if (c->host) /* else nobody waits for it */
+        list_options(c);
+}
+
+/* It never leaves this replica, so it needs no place in the table of internal ones. */
+static const struct command get_row = {
+    .name = "+config-get", .handler = config_get_command, .arity = -3, .route = ROUTE_READ, .flags = COMMAND_INTERNAL};
+static const struct command get_here_row = {
+    .name = "+config-get", .handler = config_get_command, .arity = -3, .route = ROUTE_LOCAL, .flags = COMMAND_INTERNAL};
+
+static bool asks_for_setting(const struct call *c)
+{
+    for (int pattern = 2; pattern < c->argc; pattern++)
+        for (size_t i = 0; i < config_row_count; i++)
+            if (config_rows[i].flags & CONFIG_AGREED &&
+                (slice_glob(c->argv[pattern], slice_from(config_rows[i].name), true) ||
+                 (config_rows[i].alias && slice_glob(c->argv[pattern], slice_from(config_rows[i].alias), true))))
+                return true;
+    return false;
+}
+
+void agreed_config_get(struct call *c)
+{
+    struct session *s = call_session(c);
+    if (c->is_in_transaction) {
+        list_options(c);
+        return;
+    }
+    bool is_ordered = asks_for_setting(c) && !replica_refusal(s->server->replica);
+    s->outcome = (int)dispatch_run(s, is_ordered ? &get_row : &get_here_row, c->argc, c->argv);
+}

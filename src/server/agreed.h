@@ -20,7 +20,10 @@ struct server;
 void agreed_begin(struct server *server);
 /* Brings the mirror up to date. */
 void agreed_read(struct server *server);
-/* The handler of CONFIG SET. */
+/* The handlers of CONFIG GET and SET.  What is asked of shared options is asked
+ * of the order, so that it shows what was acknowledged anywhere; where there is
+ * no quorum, of the data at hand. */
+void agreed_config_get(struct call *c);
 void agreed_config_set(struct call *c);
 
 /* --- for the caretaker ---------------------------------------------------------- */

@@ -73,28 +73,6 @@ static void info_command(struct call *c)
 
 /* --- CONFIG -------------------------------------------------------------- */
 
-struct get_reply {
-    struct reply *reply;
-    size_t count;
-};
-
-static void reply_option(void *context, struct slice name, struct slice value)
-{
-    struct get_reply *get = context;
-    reply_bulk(get->reply, name);
-    reply_bulk(get->reply, value);
-    get->count++;
-}
-
-static void config_get_command(struct call *c)
-{
-    struct get_reply get = {.reply = c->reply};
-    struct reply_deferred begin = reply_begin(c->reply);
-    agreed_read(call_session(c)->server);
-    config_get(call_session(c)->server->config, c->argv + 2, c->argc - 2, reply_option, &get);
-    reply_end_map(c->reply, begin, get.count);
-}
-
 static void config_resetstat_command(struct call *c)
 {
     struct server *server = call_session(c)->server;
@@ -340,7 +318,7 @@ static void debug_help_command(struct call *c)
      .flags = ADMIN_FLAGS | COMMAND_DEBUG_ONLY, SERVER_GROUP("1.0.0", "O(1)", summary_)}
 
 static const struct command config_subcommands[] = {
-    {.name = "get", .handler = config_get_command, .arity = -3, .flags = ADMIN_FLAGS,
+    {.name = "get", .handler = agreed_config_get, .arity = -3, .flags = ADMIN_FLAGS | COMMAND_DECIDES,
      SERVER_GROUP("2.0.0", "O(N) where N is the number of options times the patterns", "Reads options."),
      COMMAND_HISTORY({"7.0.0", "Any number of patterns."}),
      COMMAND_ARGUMENTS({.name = "parameter", .type = ARGUMENT_BLOCK, .flags = ARGUMENT_MULTIPLE,
