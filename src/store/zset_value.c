@@ -52,11 +52,11 @@ struct slice zset_score_text(const struct value *v, double score, char text[stat
 
 double zset_compact_score(const char *at)
 {
-    struct listpack_element element = listpack_get(at);
-    if (element.is_int)
-        return (double)element.integer;
+    int64_t integer;
+    if (listpack_int(at, &integer))
+        return (double)integer;
     double score;
-    bool is_score = slice_to_double(element.bytes, &score);
+    bool is_score = slice_to_double(listpack_get(at).bytes, &score);
     CHECK(is_score);
     return score;
 }
@@ -105,15 +105,18 @@ static bool compact_is_above_last(const char *lp, struct slice member, double sc
     return compare_pairs(score, member, zset_compact_score(score_at), listpack_text(at, scratch)) > 0;
 }
 
-/* Where a pair belongs: the member element it stands before. */
+/* Where a pair belongs: the member element it stands before.  Members are looked
+ * at only where scores are equal. */
 static const char *compact_position(const char *lp, struct slice member, double score)
 {
     char scratch[INT64_TEXT_MAX];
-    const char *at = listpack_first(lp), *next;
-    for (; at; at = next) {
-        struct zset_pair pair = compact_pair(lp, at, &next, scratch);
-        if (compare_pairs(pair.score, pair.member, score, member) > 0)
+    const char *at = listpack_first(lp);
+    while (at) {
+        const char *score_at = compact_score_at(lp, at);
+        double other = zset_compact_score(score_at);
+        if (other > score || (other == score && slice_compare(listpack_text(at, scratch), member) > 0))
             break;
+        at = listpack_next(lp, score_at);
     }
     return at;
 }
