@@ -259,6 +259,7 @@ static void zset_check(const struct value *v)
 }
 
 const struct object_type zset_object_type = {
+    .count = zset_size,
     .free_some = zset_free_some,
     .free_effort = zset_free_effort,
     .copy = zset_copy,
