@@ -905,6 +905,11 @@ const struct settings *keyspace_settings(const struct keyspace *ks)
     return &ks->env.settings;
 }
 
+void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes)
+{
+    ks->env.list_packed_threshold = bytes;
+}
+
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
 {
     CHECK(setting >= 0);
@@ -912,6 +917,7 @@ void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
     CHECK(value >= setting_bounds[setting].min);
     CHECK(value <= setting_bounds[setting].max);
     ks->env.settings.values[setting] = value;
+    ks->env.settings.agreed |= UINT32_C(1) << setting;
 }
 
 /* --- changes --------------------------------------------------------------- */

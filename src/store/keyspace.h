@@ -194,7 +194,11 @@ size_t keyspace_flush(struct keyspace *ks, int db, bool is_async);
 
 const struct value_env *keyspace_env(const struct keyspace *ks);
 const struct settings *keyspace_settings(const struct keyspace *ks);
-/* setting is an enum setting, value within its bounds. */
+/* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none.  Shapes nodes of lists, which is
+ * nothing a digest sees, and is not kept in snapshots. */
+void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes);
+/* setting is an enum setting, value within its bounds.  It counts as agreed
+ * from then on. */
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
 
 /* --- being told ------------------------------------------------------------ *
