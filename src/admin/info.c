@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -114,7 +115,6 @@ static void print_memory(const struct info_sources *from, struct buf *out)
     print_allocator(&m, out);
 }
 
-/* Nothing is saved in this version; what monitors look at says so. */
 static void print_loading(const struct info_sources *from, struct buf *out)
 {
     const struct replica_status *replica = from->replica;
@@ -122,10 +122,13 @@ static void print_loading(const struct info_sources *from, struct buf *out)
     buf_printf(out, "loading:%d\r\nasync_loading:0\r\n", is_loading);
     if (!is_loading)
         return;
+    uint64_t done = replica->loading_done, total = replica->loading_total;
+    int64_t spent_s = from->now_wall_us / 1000000 - replica->loading_since_s;
+    double eta_s = done ? (double)spent_s * (double)(total - done) / (double)done : 1;
     buf_printf(out, "loading_start_time:%" PRId64 "\r\nloading_total_bytes:%" PRIu64 "\r\n", replica->loading_since_s,
-               replica->loading_total);
-    buf_printf(out, "loading_loaded_bytes:%" PRIu64 "\r\nloading_loaded_perc:%.2f\r\n", replica->loading_done,
-               100 * ratio(replica->loading_done, replica->loading_total));
+               total);
+    buf_printf(out, "loading_loaded_bytes:%" PRIu64 "\r\nloading_loaded_perc:%.2f\r\nloading_eta_seconds:%.0f\r\n",
+               done, 100 * ratio(done, total), eta_s);
 }
 
 static void print_journal(const struct memory_figures *m, struct buf *out)
@@ -133,17 +136,31 @@ static void print_journal(const struct memory_figures *m, struct buf *out)
     static const char *const modes[] = {"always", "everysec", "no"};
     const struct journal_figures *j = &m->journal;
     buf_printf(out, "aof_enabled:%d\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
-                    "aof_last_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:%s\r\n",
+                    "aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n"
+                    "aof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\naof_last_write_status:%s\r\n"
+                    "aof_last_cow_size:0\r\n",
                m->is_journaled, j->is_failed ? "err" : "ok");
     if (!m->is_journaled)
         return;
-    buf_printf(out, "aof_current_size:%" PRIu64 "\r\njournal_fsync:%s\r\njournal_segments:%" PRIu64 "\r\n",
-               j->bytes_on_disk, modes[m->mode], j->segments);
+    buf_printf(out, "aof_current_size:%" PRIu64 "\r\naof_pending_bio_fsync:%d\r\njournal_fsync:%s\r\n"
+                    "journal_segments:%" PRIu64 "\r\njournal_bytes_used:%" PRIu64 "\r\njournal_low_on_disk:%d\r\n",
+               j->bytes_on_disk, j->flushed_seq < j->written_seq, modes[m->mode], j->segments, j->bytes_used, j->is_low);
     buf_printf(out, "journal_first_seq:%" PRIu64 "\r\njournal_written_seq:%" PRIu64 "\r\njournal_flushed_seq:%" PRIu64
                     "\r\n", j->first_seq, j->written_seq, j->flushed_seq);
     buf_printf(out, "journal_writes:%" PRIu64 "\r\njournal_flushes:%" PRIu64 "\r\njournal_flush_usec_last:%" PRIu64
                     "\r\njournal_flush_usec_max:%" PRIu64 "\r\n", j->writes, j->flushes, j->flush_us_last,
                j->flush_us_max);
+    if (j->is_failed)
+        buf_printf(out, "journal_error:%s\r\n", strerror(j->error));
+}
+
+/* What a save is doing; zeros while there is none. */
+static void print_saving(const struct memory_figures *m, struct buf *out)
+{
+    uint64_t done = m->is_saving ? m->save_keys_done : 0, total = m->is_saving ? m->save_keys_total : 0;
+    buf_printf(out, "current_cow_peak:%" PRIu64 "\r\ncurrent_cow_size:%" PRIu64 "\r\ncurrent_fork_perc:%.2f\r\n",
+               m->is_saving ? m->cow_peak_bytes : 0, m->is_saving ? m->cow_bytes : 0, 100 * ratio(done, total));
+    buf_printf(out, "current_save_keys_processed:%" PRIu64 "\r\ncurrent_save_keys_total:%" PRIu64 "\r\n", done, total);
 }
 
 static void print_persistence(const struct info_sources *from, struct buf *out)
@@ -151,13 +168,16 @@ static void print_persistence(const struct info_sources *from, struct buf *out)
     const struct memory_figures *m = &from->replica->memory;
     int64_t now_s = from->now_wall_us / 1000000;
     print_loading(from, out);
+    print_saving(m, out);
     buf_printf(out, "rdb_changes_since_last_save:%" PRIu64 "\r\nrdb_bgsave_in_progress:%d\r\n",
                keyspace_changes(from->keyspace) - m->changes_at_last_save, m->is_saving);
     buf_printf(out, "rdb_last_save_time:%" PRId64 "\r\nrdb_last_bgsave_status:%s\r\n", m->last_save_wall_s,
                m->is_last_save_ok ? "ok" : "err");
     buf_printf(out, "rdb_last_bgsave_time_sec:%" PRId64 "\r\nrdb_current_bgsave_time_sec:%" PRId64 "\r\n"
-                    "rdb_saves:%" PRIu64 "\r\n",
-               m->last_save_duration_s, m->is_saving ? now_s - m->saving_since_wall_s : -1, m->saves);
+                    "rdb_saves:%" PRIu64 "\r\nrdb_last_cow_size:%" PRIu64 "\r\n",
+               m->last_save_duration_s, m->is_saving ? now_s - m->saving_since_wall_s : -1, m->saves, m->last_cow_bytes);
+    buf_printf(out, "rdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:%" PRIu64 "\r\n",
+               from->replica->loaded_keys);
     print_journal(m, out);
 }
 
@@ -184,8 +204,8 @@ static void print_stats(const struct info_sources *from, struct buf *out)
                s->connections_rejected, figures.expired);
     buf_printf(out, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
     buf_printf(out, "keyspace_hits:%" PRIu64 "\r\nkeyspace_misses:%" PRIu64 "\r\npubsub_channels:0\r\n"
-                    "pubsub_patterns:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n",
-               figures.hits, figures.misses);
+                    "pubsub_patterns:0\r\nlatest_fork_usec:%" PRIu64 "\r\ntotal_forks:%" PRIu64 "\r\n",
+               figures.hits, figures.misses, from->replica->memory.last_fork_us, from->replica->memory.forks);
     buf_printf(out, "total_error_replies:%" PRIu64 "\r\ntotal_reads_processed:%" PRIu64
                     "\r\ntotal_writes_processed:%" PRIu64 "\r\n",
                s->error_replies, now->reads - then->reads, now->writes - then->writes);

@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 
+enum { CLOCK_PATIENCE_US = 1000 * 1000 }; /* well beyond the time NULLs take to win */
+
 static uint64_t known_place(const struct rabia *r, uint8_t peer)
 {
     return place_of(r->lanes[peer].frontier_lap, r->lanes[peer].frontier_lane);
@@ -58,19 +60,31 @@ static void send_ask(struct rabia *r)
     outbox_send(r, r->asked_peers, false, &m);
 }
 
+/* (Time) A batch whose clock we refuse is not echoed, and its slot is forfeited: where others
+ * refuse it too, NULL wins at once.  Where too few are there for that, nobody could ever end the
+ * slot; so after a while we hold what we have forfeited, and say what the words of others force. */
+static bool is_held_up_by_clock(struct rabia *r)
+{
+    const struct slot *slot = rabia_slot(r, r->frontier, r->cursor_lane);
+    return slot->is_refused && r->now_us - r->stood_us >= CLOCK_PATIENCE_US;
+}
+
 /* Contents that nobody answered for are fetched from another holder; refused
  * ones are looked at again, for time went by (Time). */
 static void retry_contents(struct rabia *r)
 {
     unsigned fetched = 0;
+    bool yields_to_clock = is_held_up_by_clock(r);
     uint64_t end = lap_min(r->touched_end, window_end(r));
     CHECK(end >= r->frontier || r->touched_end <= r->frontier);
     for (uint64_t lap = r->frontier; lap < end && fetched < FETCHES_MAX; lap++)
         for (uint8_t lane = 0; lane < r->lane_count; lane++) {
-            const struct slot *slot = rabia_slot(r, lap, lane);
-            if (slot->is_refused)
+            struct slot *slot = rabia_slot(r, lap, lane);
+            if (slot->is_refused) {
+                if (yields_to_clock && slot->said != SLOT_SAID_NOTHING)
+                    slot->is_refused = false;
                 voice_evaluate(r, lap, lane);
-            else if (!slot_is_decided(slot) && !slot->batch && slot->holders) {
+            } else if (!slot_is_decided(slot) && !slot->batch && slot->holders) {
                 voice_fetch(r, lap, lane);
                 fetched++;
             }
@@ -102,6 +116,8 @@ static uint64_t known_frontier(const struct rabia *r)
 
 static void arm(struct rabia *r)
 {
+    if (r->asked_place != cursor_place(r) || r->ask_us == 0)
+        r->stood_us = r->now_us;
     r->asked_place = cursor_place(r);
     r->ask_goal = known_frontier(r);
     r->ask_wait_us = r->options.ask_interval_us;

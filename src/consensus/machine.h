@@ -131,6 +131,7 @@ struct rabia {
     uint64_t ask_us; /* 0: no need */
     uint64_t ask_wait_us;
     uint64_t asked_place; /* the cursor when the timer was set */
+    uint64_t stood_us;    /* since when it has been there */
     uint64_t ask_goal;    /* the furthest known frontier then */
     uint16_t asked_peers; /* who may be about to answer */
     uint8_t next_peer;    /* peers are asked in turn */

@@ -231,7 +231,8 @@ void voice_hold(struct rabia *r, uint64_t lap, uint8_t lane, struct batch *batch
     slot->batch = batch_hold(batch);
     if (slot->said == SLOT_SAID_NULL && lane != r->options.self)
         pace_forfeit_was_wrong(r, lane);
-    if (!slot->is_known_batch && is_from_the_future(r, lane, batch))
+    /* What we echoed in a former life is held, whatever our clock says now. */
+    if (!slot->is_known_batch && slot->said != SLOT_SAID_BATCH && is_from_the_future(r, lane, batch))
         refuse(r, lap, lane);
 }
 

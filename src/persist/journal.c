@@ -396,7 +396,7 @@ static enum status read_segment(const struct journal_segment *segment, struct re
         if (head.kind == 0)
             continue;
         reading->visited_bytes += payload.len ? payload.len : 1;
-        struct journal_record record = {head.seq, head.kind, payload};
+        struct journal_record record = {.seq = head.seq, .kind = head.kind, .bytes = payload};
         status = reading->visit(reading->context, &record);
         reading->is_full = reading->visited_bytes >= reading->max_bytes;
     }

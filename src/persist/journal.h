@@ -84,6 +84,9 @@ struct journal_record {
     uint64_t seq;
     uint8_t kind; /* the caller's, 1..255 */
     struct slice bytes; /* borrowed for the call */
+    /* When opening: how far into the files this is, and how long they are (the last one
+     * usually is not full). */
+    uint64_t bytes_done, bytes_total;
 };
 /* A status other than OK ends the opening with it. */
 typedef enum status journal_replay_fn(void *context, const struct journal_record *record);

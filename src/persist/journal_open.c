@@ -82,6 +82,17 @@ static void begin_segment(struct opening *o, const struct journal_file *file)
     o->replayed = segment;
 }
 
+static void measure(const struct opening *o, const struct journal_file *file, uint64_t offset,
+                    struct journal_record *record)
+{
+    record->bytes_done = offset;
+    for (size_t i = 0; i < o->files.count; i++) {
+        const struct journal_file *each = &o->files.items[i];
+        record->bytes_total += each->size;
+        record->bytes_done += each->number < file->number ? each->size : 0;
+    }
+}
+
 static enum status replay_record(void *context, const struct journal_file *file, uint64_t offset,
                                  const struct journal_record_head *head, struct slice payload)
 {
@@ -93,7 +104,8 @@ static enum status replay_record(void *context, const struct journal_file *file,
     journal_index_add(o->replayed, head->seq, offset);
     if (head->kind == 0)
         return STATUS_OK;
-    struct journal_record record = {head->seq, head->kind, payload};
+    struct journal_record record = {.seq = head->seq, .kind = head->kind, .bytes = payload};
+    measure(o, file, offset, &record);
     enum status status = o->replay(o->replay_context, &record);
     if (status != STATUS_OK && o->error[0] == 0)
         snprintf(o->error, JOURNAL_ERROR_MAX, "%s: offset %" PRIu64 ": record %" PRIu64 " cannot be replayed: %s",

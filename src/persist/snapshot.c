@@ -243,6 +243,13 @@ static struct record_head block_head(const struct snapshot_block *block)
                                 .expiry_bytes = (uint32_t)buf_size(&block->expiries)};
 }
 
+static void note_keys(struct writer *w, uint64_t count)
+{
+    w->keys += count;
+    if (w->options->progress)
+        w->options->progress(w->options->context, w->keys);
+}
+
 static enum status flush_block(struct writer *w)
 {
     struct snapshot_block *block = &w->block;
@@ -256,10 +263,8 @@ static enum status flush_block(struct writer *w)
     CHECK(buf_size(&w->record) <= RECORD_BYTES_MAX);
     const struct record_head head = block_head(block);
     enum status status = record_write(w, &head);
-    w->keys += block->keys;
+    note_keys(w, block->keys);
     snapshot_block_clear(block);
-    if (w->options->progress)
-        w->options->progress(w->options->context, w->keys);
     return status;
 }
 
@@ -287,7 +292,7 @@ static enum status write_alone(struct writer *w, const struct keyspace_item *ite
     enum status status = STATUS_OK;
     for (int i = 0; i < PARTS && status == STATUS_OK; i++)
         status = write_bytes(w, parts[i].ptr, parts[i].len);
-    w->keys++;
+    note_keys(w, 1);
     snapshot_block_clear(block);
     return status;
 }

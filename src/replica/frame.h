@@ -24,6 +24,7 @@
  *   payload of FRAME_SNAPSHOT_DATA := bytes of the stream of persist/snapshot.h, in order
  *   payload of FRAME_SNAPSHOT_END := complete u8 (0: it failed, ask again)
  *   payload of FRAME_PING, FRAME_PONG := time u64 (the pinger's, opaque to others)
+ *   payload of FRAME_CLOCK := time u64 (the sender's wall clock, ms)
  *   payload of FRAME_DIGEST := boundary varint, part varint, part_count varint, low u64, high u64
  *
  * Contents beyond FRAME_INLINE_MAX travel in chunks between other frames, so
@@ -57,6 +58,7 @@ enum frame_kind {
     FRAME_SNAPSHOT_ASK,
     FRAME_SNAPSHOT_DATA,
     FRAME_SNAPSHOT_END,
+    FRAME_CLOCK,
     FRAME_KIND_END
 };
 

@@ -412,6 +412,7 @@ static uint64_t pass_end_up(struct link *l, uint64_t now)
     }
     if (now >= l->pinged_us + LINK_PING_US) {
         l->pinged_us = now;
+        send_word(l, FRAME_CLOCK, (uint64_t)loop_wall_ms(l->loop));
         send_word(l, FRAME_PING, now);
     }
     if (l->lazy_count && (buf_size(&l->frame) || now >= l->lazy_since_us + LINK_LAZY_US))

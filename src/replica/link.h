@@ -35,7 +35,7 @@ enum {
     LINK_LAZY_MAX = 256,
     LINK_LAZY_US = 1000,
     LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
-    LINK_PING_US = 200 * 1000,
+    LINK_PING_US = 200 * 1000,            /* and our wall clock is told */
     LINK_DIAL_TIMEOUT_US = 2 * 1000 * 1000,
     LINK_BACKOFF_MIN_US = 20 * 1000,
     LINK_BACKOFF_MAX_US = 1000 * 1000,

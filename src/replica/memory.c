@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -35,6 +36,7 @@
 #include "net/loop.h"
 #include "persist/file.h"
 #include "persist/state_file.h"
+#include "replica/saving.h"
 
 #define STATE_NAME "replica.state"
 #define SNAPSHOT_NAME "snapshot.kvs"
@@ -77,7 +79,9 @@ struct memory {
     uint64_t cut_seq; /* what lies before it is useless once the save under way is durable */
     int64_t saving_since_ms, last_save_ms, last_save_duration_s;
     bool is_last_save_ok;
-    uint64_t saves, changes_at_fork, changes_at_last_save, last_save_bytes, last_fork_us;
+    uint64_t saves, changes_at_fork, changes_at_last_save, last_fork_us, forks;
+    struct saving saving;
+    uint64_t last_cow_bytes, replay_done, replay_total;
 };
 
 /* --- life ----------------------------------------------------------------- */
@@ -190,6 +194,7 @@ enum status memory_open(struct memory **memory, const struct memory_options *opt
     m->is_last_save_ok = true;
     m->child = -1;
     m->last_save_ms = loop_wall_ms(m->loop);
+    saving_init(&m->saving);
     enum status status = load_identity(m, error);
     if (status != STATUS_OK) {
         memory_free(m);
@@ -205,12 +210,21 @@ void memory_free(struct memory *m)
         journal_free(m->journal);
     if (m->reader)
         snapshot_reader_free(m->reader);
+    saving_deinit(&m->saving);
     mem_free(m->dir);
     mem_free(m->cluster_name);
     mem_free(m->state_path);
     mem_free(m->snapshot_path);
     mem_free(m->journal_path);
     mem_free(m);
+}
+
+bool memory_has_other_snapshot(const struct memory *m, const char *path)
+{
+    struct stat own, other;
+    if (stat(m->snapshot_path, &own) != 0)
+        return false;
+    return stat(path, &other) != 0 || own.st_dev != other.st_dev || own.st_ino != other.st_ino;
 }
 
 bool memory_is_new(const struct memory *m)
@@ -375,6 +389,7 @@ enum status memory_load_snapshot(struct memory *m, const char *path, struct snap
 }
 
 struct replay {
+    struct memory *memory;
     memory_replay_fn *fn;
     void *context;
     uint64_t core_seq, wanted_seed, seed; /* seed: of the records being read */
@@ -397,6 +412,8 @@ static bool is_lap_alone(int kind)
 static enum status replay_record(void *context, const struct journal_record *record)
 {
     struct replay *replay = context;
+    replay->memory->replay_done = record->bytes_done;
+    replay->memory->replay_total = record->bytes_total;
     if (record->kind == SEED_RECORD)
         return read_seed(replay, record->bytes);
     if (replay->seed != replay->wanted_seed)
@@ -456,7 +473,7 @@ enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *fn,
         .context = m->loop,
     };
     read_boot(options.identity.boot);
-    struct replay replay = {.fn = fn, .context = context, .wanted_seed = seed};
+    struct replay replay = {.memory = m, .fn = fn, .context = context, .wanted_seed = seed};
     enum status status = journal_open(&m->journal, &options, replay_record, &replay, &m->found, error);
     if (status != STATUS_OK)
         return status;
@@ -465,6 +482,12 @@ enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *fn,
     m->seed = replay.seed;
     judge(m, replay.seed == seed && seed == m->identity.seed);
     return STATUS_OK;
+}
+
+void memory_replay_progress(const struct memory *m, uint64_t *done, uint64_t *total)
+{
+    *done = m->replay_done;
+    *total = m->replay_total;
 }
 
 bool memory_is_whole(const struct memory *m)
@@ -594,14 +617,32 @@ static void become_writer(int keep_fd)
     close_range(4, UINT_MAX, 0);
 }
 
-static int write_in_child(struct memory *m, const struct memory_save *save)
+static enum status write_snapshot(struct memory *m, const struct snapshot_head *head)
 {
     char error[SNAPSHOT_ERROR_MAX];
+    enum status status = snapshot_write_file(m->keyspace, head, m->is_compressed, m->dir, SNAPSHOT_NAME, saving_note,
+                                             &m->saving, error);
+    if (status != STATUS_OK)
+        saving_fail(&m->saving, error);
+    saving_note_end(&m->saving);
+    return status;
+}
+
+static int write_in_child(struct memory *m, const struct memory_save *save)
+{
     struct snapshot_head head = head_of(m, save);
     become_writer(-1);
-    enum status status =
-        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
-    return status == STATUS_OK ? 0 : 1;
+    return write_snapshot(m, &head) == STATUS_OK ? 0 : 1;
+}
+
+static void note_begin(struct memory *m, bool is_here)
+{
+    uint64_t keys = 0;
+    for (int db = 0; db < keyspace_database_count(m->keyspace); db++)
+        keys += keyspace_size(m->keyspace, db);
+    saving_begin(&m->saving, keys, is_here, loop_clock_us());
+    m->saving_since_ms = loop_wall_ms(m->loop);
+    m->changes_at_fork = keyspace_changes(m->keyspace);
 }
 
 static pid_t timed_fork(struct memory *m)
@@ -610,6 +651,7 @@ static pid_t timed_fork(struct memory *m)
     pid_t child = fork();
     if (child > 0)
         m->last_fork_us = (uint64_t)(loop_clock_us() - before_us);
+    m->forks += child > 0;
     return child;
 }
 
@@ -622,51 +664,54 @@ void memory_begin_segment(struct memory *m)
     record_seed(m);
 }
 
-enum status memory_save_begin(struct memory *m, const struct memory_save *save)
-{
-    if (m->child > 0)
-        return STATUS_AGAIN;
-    m->changes_at_fork = keyspace_changes(m->keyspace);
-    pid_t child = timed_fork(m);
-    if (child < 0)
-        return STATUS_IO;
-    if (child == 0)
-        _exit(write_in_child(m, save));
-    m->child = child;
-    m->saving_since_ms = loop_wall_ms(m->loop);
-    log_notice("replica", "saving a snapshot in process %d (fork took %" PRIu64 " us)", (int)child, m->last_fork_us);
-    return STATUS_OK;
-}
-
 static void save_ended(struct memory *m, bool is_ok)
 {
     int64_t now_ms = loop_wall_ms(m->loop);
+    m->last_cow_bytes = saving_cow_bytes(&m->saving);
     m->is_last_save_ok = is_ok;
     m->last_save_duration_s = (now_ms - m->saving_since_ms) / 1000;
     if (!is_ok) {
-        log_warning("replica", "saving the snapshot failed; the former one is untouched");
+        const char *error = saving_error(&m->saving);
+        log_warning("replica", "saving the snapshot failed%s%s; the former one, if there is one, is untouched",
+                    *error ? ": " : "", error);
         return;
     }
     m->saves++;
     m->last_save_ms = now_ms;
     m->changes_at_last_save = m->changes_at_fork;
-    log_notice("replica", "the snapshot is saved after %" PRId64 " ms", now_ms - m->saving_since_ms);
+    log_notice("replica", "the snapshot is saved after %" PRId64 " ms: %" PRIu64 " keys", now_ms - m->saving_since_ms,
+               m->saving.keys_total);
     if (m->journal)
         (void)fail(m, journal_forget(m->journal, m->cut_seq));
+}
+
+enum status memory_save_begin(struct memory *m, const struct memory_save *save)
+{
+    if (m->child > 0)
+        return STATUS_AGAIN;
+    note_begin(m, false);
+    pid_t child = timed_fork(m);
+    if (child < 0) {
+        char error[SNAPSHOT_ERROR_MAX];
+        snprintf(error, sizeof error, "cannot fork: %s", strerror(errno));
+        saving_fail(&m->saving, error);
+        save_ended(m, false);
+        return STATUS_IO;
+    }
+    if (child == 0)
+        _exit(write_in_child(m, save));
+    m->child = child;
+    log_notice("replica", "saving a snapshot in process %d (fork took %" PRIu64 " us)", (int)child, m->last_fork_us);
+    return STATUS_OK;
 }
 
 enum status memory_save_now(struct memory *m, const struct memory_save *save)
 {
     if (m->child > 0)
         return STATUS_AGAIN;
-    char error[SNAPSHOT_ERROR_MAX];
     struct snapshot_head head = head_of(m, save);
-    m->saving_since_ms = loop_wall_ms(m->loop);
-    m->changes_at_fork = keyspace_changes(m->keyspace);
-    enum status status =
-        snapshot_write_file(m->keyspace, &head, m->is_compressed, m->dir, SNAPSHOT_NAME, NULL, NULL, error);
-    if (status != STATUS_OK)
-        log_warning("replica", "%s", error);
+    note_begin(m, true);
+    enum status status = write_snapshot(m, &head);
     save_ended(m, status == STATUS_OK);
     return status;
 }
@@ -739,9 +784,16 @@ enum status memory_stream_begin(struct memory *m, const struct memory_save *save
 static void reap_child(struct memory *m)
 {
     int result;
-    if (m->child <= 0 || waitpid(m->child, &result, WNOHANG) != m->child)
+    if (m->child <= 0)
         return;
+    if (waitpid(m->child, &result, WNOHANG) != m->child) {
+        saving_log(&m->saving, loop_clock_us());
+        return;
+    }
     m->child = -1;
+    if (WIFSIGNALED(result))
+        log_warning("replica", "the process that saved the snapshot was ended by signal %d (%s)", WTERMSIG(result),
+                    strsignal(WTERMSIG(result)));
     save_ended(m, WIFEXITED(result) && WEXITSTATUS(result) == 0);
 }
 
@@ -780,6 +832,12 @@ void memory_get_figures(struct memory *m, struct memory_figures *figures)
         .saves = m->saves,
         .changes_at_last_save = m->changes_at_last_save,
         .last_fork_us = m->last_fork_us,
+        .forks = m->forks,
+        .save_keys_done = saving_keys_done(&m->saving),
+        .save_keys_total = m->saving.keys_total,
+        .cow_bytes = saving_cow_bytes(&m->saving),
+        .cow_peak_bytes = saving_cow_peak_bytes(&m->saving),
+        .last_cow_bytes = m->last_cow_bytes,
     };
     if (m->journal)
         journal_get_figures(m->journal, &figures->journal);

@@ -62,6 +62,8 @@ enum status memory_open(struct memory **memory, const struct memory_options *opt
                         char error[static MEMORY_ERROR_MAX]) MUST_CHECK;
 void memory_free(struct memory *m);
 
+/* A snapshot is there, and it is not the file at path. */
+bool memory_has_other_snapshot(const struct memory *m, const char *path);
 bool memory_is_new(const struct memory *m);
 const struct memory_identity *memory_identity(const struct memory *m);
 /* Replaces it, durably. */
@@ -85,6 +87,8 @@ const char *memory_snapshot_path(const struct memory *m);
 typedef void memory_replay_fn(void *context, const struct rabia_record *record);
 enum status memory_replay(struct memory *m, uint64_t seed, memory_replay_fn *replay, void *context,
                           char error[static MEMORY_ERROR_MAX]) MUST_CHECK;
+/* While replaying: bytes of the journal's files read, and in all. */
+void memory_replay_progress(const struct memory *m, uint64_t *done, uint64_t *total);
 /* Whether everything this member ever said is in what was replayed. */
 bool memory_is_whole(const struct memory *m);
 /* A tail of unflushed records may be missing though the memory is whole for
@@ -141,7 +145,10 @@ struct memory_figures {
     enum journal_mode mode;
     int64_t last_save_wall_s, saving_since_wall_s;
     int64_t last_save_duration_s; /* -1: none */
-    uint64_t saves, changes_at_last_save, last_save_bytes, last_fork_us;
+    uint64_t saves, changes_at_last_save, last_fork_us, forks;
+    uint64_t save_keys_done, save_keys_total; /* of the save under way, or the last one */
+    uint64_t cow_bytes, cow_peak_bytes;       /* memory its process no longer shares with this one */
+    uint64_t last_cow_bytes;
     struct journal_figures journal;
 };
 void memory_get_figures(struct memory *m, struct memory_figures *figures);

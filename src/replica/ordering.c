@@ -5,10 +5,6 @@
 #include "base/log.h"
 #include "replica/replica_private.h"
 
-enum {
-    CLOCK_OFFSET_US = 60 * 1000 * 1000, /* how long a refused clock is held back before it is tried again */
-};
-
 /* Contents too long for a frame go out in chunks, made once for all peers. */
 static void send_in_chunks(struct replica *r, const struct rabia_outgoing *outgoing)
 {
@@ -125,22 +121,30 @@ static void apply_one(struct replica *r, const struct rabia_decided *decided)
     r->batches_applied++;
 }
 
+void ordering_note_clock(struct replica *r, uint8_t peer, uint64_t wall_ms)
+{
+    r->peer_clocks[peer] = (struct peer_clock){wall_ms, replica_now(r)};
+}
+
+/* How far ahead of that peer's our wall clock is.  Both are taken to run evenly since it
+ * told, so that a jump of ours shows at once. */
+static uint64_t ahead_ms_of(const struct replica *r, int peer)
+{
+    const struct peer_clock *clock = &r->peer_clocks[peer];
+    uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
+    uint64_t peer_ms = clock->wall_ms + (replica_now(r) - clock->heard_us) / 1000;
+    bool is_apart = clock->wall_ms && wall_ms > peer_ms + r->order_options.clock_tolerance_ms / 2;
+    return is_apart ? wall_ms - peer_ms : 0;
+}
+
 static void note_refused_clock(struct replica *r, uint8_t peer, uint64_t clock_ms)
 {
-    uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
-    uint64_t behind_ms = wall_ms > clock_ms ? wall_ms - clock_ms : 0;
-    r->refused_clocks[peer] = (struct refused_clock){behind_ms, replica_now(r)};
+    ordering_note_clock(r, peer, clock_ms);
     r->clock_refusals++;
     static const char why[] = "the clock of this machine or of that member is wrong";
     if (peers_is_news(r, peer, why))
         log_warning("replica", "member %u refused a batch, its clock is %" PRIu64 " ms behind ours: %s",
-                    r->members[peer].id, behind_ms, why);
-}
-
-static uint64_t behind_ms_of(const struct replica *r, int peer)
-{
-    const struct refused_clock *clock = &r->refused_clocks[peer];
-    return replica_now(r) > clock->refused_us + CLOCK_OFFSET_US ? 0 : clock->behind_ms;
+                    r->members[peer].id, ahead_ms_of(r, peer), why);
 }
 
 /* A batch needs the echo of some peers, not of all: our clock yields to theirs
@@ -148,20 +152,20 @@ static uint64_t behind_ms_of(const struct replica *r, int peer)
  * back everybody's. */
 uint64_t ordering_clock_ms(const struct replica *r)
 {
-    uint64_t behind[RABIA_MEMBERS_MAX]; /* of the peers that are there, ascending */
+    uint64_t ahead[RABIA_MEMBERS_MAX]; /* of the peers that are there, ascending */
     uint16_t voters = membership_voters(r);
     int count = 0, needed = __builtin_popcount(voters) / 2;
     for (int i = 0; i < r->member_count; i++) {
         if (i == r->self || !(voters >> i & 1) || !peers_is_heard(r, i))
             continue;
-        uint64_t ms = behind_ms_of(r, i);
+        uint64_t ms = ahead_ms_of(r, i);
         int at = count++;
-        for (; at > 0 && behind[at - 1] > ms; at--)
-            behind[at] = behind[at - 1];
-        behind[at] = ms;
+        for (; at > 0 && ahead[at - 1] > ms; at--)
+            ahead[at] = ahead[at - 1];
+        ahead[at] = ms;
     }
     uint64_t wall_ms = (uint64_t)loop_wall_ms(r->loop);
-    return needed > 0 && count >= needed ? wall_ms - behind[needed - 1] : wall_ms;
+    return needed > 0 && count >= needed ? wall_ms - ahead[needed - 1] : wall_ms;
 }
 
 /* --- steps ---------------------------------------------------------------- */

@@ -179,6 +179,17 @@ static enum status hear_ping(struct replica *r, uint8_t peer, const struct frame
     return STATUS_OK;
 }
 
+static enum status hear_clock(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t wall_ms;
+    enum status status = frame_read_word(frame, &wall_ms);
+    if (status == STATUS_OK && wall_ms > INT64_MAX / 1000)
+        status = STATUS_MALFORMED;
+    if (status == STATUS_OK)
+        ordering_note_clock(r, peer, wall_ms);
+    return status;
+}
+
 static enum status hear_snapshot(struct replica *r, uint8_t peer, const struct frame *frame)
 {
     uint8_t is_complete;
@@ -223,6 +234,7 @@ static enum status hear(struct replica *r, uint8_t peer, const struct frame *fra
     case FRAME_STATE: return hear_claim(r, peer, frame);
     case FRAME_PING:
     case FRAME_PONG: return hear_ping(r, peer, frame);
+    case FRAME_CLOCK: return hear_clock(r, peer, frame);
     default: break;
     }
     if (!is_of_epoch(r, frame))

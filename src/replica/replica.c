@@ -22,6 +22,8 @@ enum {
     SPREAD_US = 1000, /* measured with 50 clients on three replicas, pipeline 1: a fifth less CPU than 300 */
     SPREAD_BYTES = 64 * 1024,
     PUMP_US = 20 * 1000,              /* while loading, connections are looked at this often */
+    LOADING_LOG_US = 5 * 1000 * 1000, /* and so often it is said how far it is */
+    PUMP_RECORDS = 16,                /* or the clock is, in the journal: a record may be a megabyte */
 };
 
 bool replica_is_lone(const struct replica *r)
@@ -226,11 +228,14 @@ static bool on_loading(void *context, uint64_t bytes_done, uint64_t bytes_total)
     struct replica *r = context;
     r->loading_done = bytes_done;
     r->loading_total = bytes_total;
-    static int64_t pumped_us;
     int64_t now_us = loop_clock_us();
-    if (now_us < pumped_us + PUMP_US)
+    if (now_us < r->loading_pumped_us + PUMP_US)
         return true;
-    pumped_us = now_us;
+    r->loading_pumped_us = now_us;
+    if (now_us >= r->loading_logged_us + LOADING_LOG_US) {
+        r->loading_logged_us = now_us;
+        log_notice("replica", "loading: %" PRIu64 " of %" PRIu64 " MB", bytes_done >> 20, bytes_total >> 20);
+    }
     return r->loading_pump(r->loading_context);
 }
 
@@ -240,10 +245,13 @@ static enum status load_snapshot(struct replica *r, const char *path, struct sna
 {
     enum status status = memory_load_snapshot(r->memory, path, head, on_loading, r, error);
     *is_there = status == STATUS_OK;
-    if (status == STATUS_NOT_FOUND)
+    /* Nobody named the one in the directory, which need not be there. */
+    if (status == STATUS_NOT_FOUND && path != r->restore_path)
         return STATUS_OK;
     if (status != STATUS_OK)
         return status;
+    r->snapshot_bytes = r->loading_total;
+    r->loaded_keys = head->key_count;
     r->apply.position = r->commands_begun = head->position;
     log_notice("replica", "loaded %" PRIu64 " keys as of position %" PRIu64 " from %s", head->key_count,
                head->position, path);
@@ -263,8 +271,11 @@ static void on_replayed(void *context, const struct rabia_record *record)
             apply_batch(&r->apply, decided->batch, decided->lap, decided->lane);
     }
     rabia_out_clear(&r->out);
-    if ((++r->records_replayed & 1023) == 0)
-        on_loading(r, r->loading_total, r->loading_total);
+    if (++r->records_replayed % PUMP_RECORDS == 0) {
+        uint64_t done, total;
+        memory_replay_progress(r->memory, &done, &total);
+        on_loading(r, r->snapshot_bytes + done, r->snapshot_bytes + total);
+    }
 }
 
 /* The list of members is data: what is remembered of it overrides the first one. */
@@ -402,6 +413,29 @@ static enum status load_lone(struct replica *r, char error[static REPLICA_ERROR_
     return status;
 }
 
+/* Whoever changes how a store is kept must not find it empty, or old, without a word. */
+static bool may_load(const struct replica *r, char error[static REPLICA_ERROR_MAX])
+{
+    const char *own = memory_snapshot_path(r->memory), *restore = r->restore_path;
+    bool is_new = memory_is_new(r->memory);
+    if (restore && (!is_new || memory_has_other_snapshot(r->memory, restore)))
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "%s is to be restored into a new store, but the directory holds one already: start without restore to "
+                 "go on with that, or give an empty dir", restore);
+    else if (r->is_lone && !is_new)
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "the directory holds a journal, and appendonly is no: what was written since %s would be missing. "
+                 "Start with appendonly yes; or restore a snapshot of it, from there, into an empty dir", own);
+    else if (!r->is_lone && is_new && !restore && memory_is_journaled(r->memory) &&
+             memory_has_other_snapshot(r->memory, ""))
+        snprintf(error, REPLICA_ERROR_MAX,
+                 "the directory holds %s, but nothing that says whose it is: --restore %s begins with its data; or move "
+                 "it away", own, own);
+    else
+        return true;
+    return false;
+}
+
 enum status replica_load(struct replica *r, const char *restore_path, bool (*pump)(void *context), void *context,
                          char error[static REPLICA_ERROR_MAX])
 {
@@ -409,11 +443,9 @@ enum status replica_load(struct replica *r, const char *restore_path, bool (*pum
     r->loading_pump = pump;
     r->loading_context = context;
     r->loading_since_s = loop_wall_ms(r->loop) / 1000;
-    if (restore_path && !memory_is_new(r->memory)) {
-        snprintf(error, REPLICA_ERROR_MAX, "%s is to be restored into a new store, but the directory holds one already",
-                 restore_path);
+    r->loading_logged_us = loop_clock_us();
+    if (!may_load(r, error))
         return STATUS_MISMATCH;
-    }
     return r->is_lone ? load_lone(r, error) : load_cluster(r, error);
 }
 

@@ -259,6 +259,7 @@ struct replica_status {
     uint64_t epoch, snapshots_sent, snapshots_received;
     uint64_t loading_done, loading_total;
     int64_t loading_since_s;
+    uint64_t loaded_keys; /* of the snapshot this process began with */
     struct memory_figures memory;
     struct replica_peer_status peers[RABIA_MEMBERS_MAX];
     struct rabia_status order; /* zero for a lone replica */

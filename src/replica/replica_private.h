@@ -84,7 +84,8 @@ struct replica {
     int save_rule_count;
     size_t journal_rewrite_bytes;
     uint64_t loading_done, loading_total;
-    int64_t loading_since_s;
+    int64_t loading_since_s, loading_pumped_us, loading_logged_us;
+    uint64_t snapshot_bytes, loaded_keys; /* of the snapshot this process began with */
     bool (*loading_pump)(void *context);
     void *loading_context;
 
@@ -135,9 +136,9 @@ struct replica {
     struct timer wake_timer;
     uint64_t pass_us; /* when the last pass ended */
     uint64_t cluster_timeout_us, quorum_lost_us, wait_logged_us, claim_said_us;
-    struct refused_clock {
-        uint64_t behind_ms, refused_us; /* how far behind ours that peer's is, and when it said so */
-    } refused_clocks[RABIA_MEMBERS_MAX];
+    struct peer_clock {
+        uint64_t wall_ms, heard_us; /* that peer's wall clock, and when it told; 0: it has not */
+    } peer_clocks[RABIA_MEMBERS_MAX];
     uint8_t hearing; /* the peer whose messages the step under way is about */
     uint64_t batches_applied, batches_void, clock_refusals;
 
@@ -184,6 +185,8 @@ void ordering_honour(struct replica *r);
 void ordering_propose(struct replica *r);
 /* The wall clock for a batch of ours. */
 uint64_t ordering_clock_ms(const struct replica *r);
+/* A peer tells its wall clock. */
+void ordering_note_clock(struct replica *r, uint8_t peer, uint64_t wall_ms);
 void ordering_note_digest(struct replica *r, uint8_t member, const struct frame_digest *digest);
 /* Whether the stage and the disk let this replica take part. */
 bool ordering_may_step(const struct replica *r);

@@ -253,6 +253,7 @@ void replica_get_status(struct replica *r, struct replica_status *status)
     status->loading_done = r->loading_done;
     status->loading_total = r->loading_total;
     status->loading_since_s = r->loading_since_s;
+    status->loaded_keys = r->loaded_keys;
     if (r->is_lone) {
         status->member_count = status->voter_count = 1;
         return;

@@ -11,6 +11,7 @@
 
 enum {
     WARM_UP_US = 250000,
+    CLOCK_WAIT_MAX_US = 3000000,
     TRACE_SHOWN = 400
 };
 
@@ -183,15 +184,16 @@ static void note_clock(struct cluster *cluster, uint8_t node)
         cluster->wall_high_ms = cluster->nodes[node].wall_offset_ms;
 }
 
-/* A batch whose clock is refused may have to wait until its time has come:
- * with f replicas down nobody can decide otherwise. */
+/* A batch whose clock is refused may have to wait until its time has come or, with
+ * f replicas down, until those that refused it yield. */
 static uint64_t clocks_apart_us(const struct cluster *cluster)
 {
     int64_t low_ms = INT64_MAX;
     for (uint8_t i = 0; i < cluster->world.plan.nodes; i++)
         if (cluster->nodes[i].wall_offset_ms < low_ms)
             low_ms = cluster->nodes[i].wall_offset_ms;
-    return (uint64_t)(cluster->wall_high_ms - low_ms) * 1000;
+    uint64_t apart_us = (uint64_t)(cluster->wall_high_ms - low_ms) * 1000;
+    return apart_us < CLOCK_WAIT_MAX_US ? apart_us : CLOCK_WAIT_MAX_US;
 }
 
 static void jump_clock(struct cluster *cluster, uint8_t node)

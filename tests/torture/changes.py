@@ -12,6 +12,7 @@ members are removed only.
 """
 import time
 
+from disk import CALLS, ERRORS
 from plan import ask_quietly, fault, is_memory_lost_by_power_cut, lasting, mend
 
 IDS = 9
@@ -70,15 +71,21 @@ class Change:
         everybody = e.cluster.numbers() + ([self.comes] if self.comes else [])
         troubles = [nothing, kill_new if self.comes else kill_any, kill_any, part_any, part_new if self.comes else part_any,
                     pause_any, snapshot_and_kill, flap]
+        troubles += [fail_any, clock_any]
         if not is_memory_lost_by_power_cut(e):
             troubles += [cut_any, cut_any, cut_all]
+        if len(self.stay()) + len([self.goes] if self.goes else []) >= 3:
+            troubles += [wipe_any]
         rng.choice(troubles)(self, rng, everybody)
         e.cluster.network.heal()
         for number in everybody:
             replica = e.cluster[number]
+            replica.disk.heal()
             if replica.is_stopped:
                 replica.proceed()
-            if not replica.is_running() and number != self.goes:
+            if replica.is_running() and replica.state() == "failed":
+                replica.kill()
+            if not replica.is_running():
                 replica.start()
 
     def finish(self, rng):
@@ -135,6 +142,8 @@ def kill_new(change, rng, everybody):
 def kill_times(change, rng, number, times):
     change.e.say("  kill -9 of %d, %d times" % (number, times))
     replica = change.e.cluster[number]
+    if not replica.is_running():
+        replica.start()
     for _ in range(times):
         time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
         replica.kill()
@@ -204,6 +213,38 @@ def pause_any(change, rng, everybody):
     change.e.cluster[number].pause()
     time.sleep(lasting(rng, 0.1, 2.5))
     change.e.cluster[number].proceed()
+
+
+def wipe_any(change, rng, everybody):
+    """One forgets everything, and rejoins a cluster whose list is changing."""
+    number = rng.choice(everybody)
+    time.sleep(rng.choice([0.01, 0.05, 0.2, 0.6]) * rng.random())
+    change.e.cluster[number].kill()
+    change.e.cluster[number].disk.wipe()
+    change.e.cluster.forget_beginning(number)
+    change.e.say("  wiped disk of %d" % number)
+    kill_times(change, rng, number, rng.choice([0, 1, 3]))
+
+
+def fail_any(change, rng, everybody):
+    number, call, error = rng.choice(everybody), rng.choice(CALLS), rng.choice(sorted(ERRORS))
+    replica = change.e.cluster[number]
+    change.e.say("  %s at %s of %d" % (error, call, number))
+    replica.disk.fail([call], ERRORS[error], rng.randint(0, 10))
+    if rng.random() < 0.5:
+        ask_quietly(replica, "BGSAVE")
+    time.sleep(lasting(rng, 0.1, 1.5))
+    replica.kill()
+    replica.disk.heal()
+
+
+def clock_any(change, rng, everybody):
+    number, seconds = rng.choice(everybody), rng.choice([-1, 1]) * rng.choice([0.6, 5, 3600, 90000])
+    change.e.say("  clock of %d jumps by %.1f s" % (number, seconds))
+    change.e.cluster[number].disk.set_clock(seconds)
+    time.sleep(lasting(rng, 0.1, 1))
+    if rng.random() < 0.5:
+        change.e.cluster[number].disk.set_clock(0)
 
 
 def snapshot_and_kill(change, rng, everybody):

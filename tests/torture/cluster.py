@@ -156,6 +156,7 @@ class Cluster:
         members = " ".join("%d@%s" % (i, self.network.address(i)) for i in range(1, count + 1))
         for number in range(1, count + 1):
             self.make(number, "--cluster-members", members)
+        self.beginning = self.numbers()
 
     def make(self, number, *where):
         self.all[number] = Replica(
@@ -171,9 +172,10 @@ class Cluster:
         return self.make(number, "--cluster-join", addresses).start()
 
     def forget_beginning(self, number):
-        """The addresses it was started with may all be of members long gone; of no
-        matter while the members are those of the beginning."""
-        if set(self.all) == set(self.numbers()):
+        """Before a wiped one starts: the addresses it was started with may all be of members
+        long gone, or its own alone, and then it would begin a cluster of its own.  Of no matter while
+        the members are those of the beginning."""
+        if self.beginning == self.numbers():
             return
         replica = self.all[number]
         at = [i for i, word in enumerate(replica.options) if word in ("--cluster-members", "--cluster-join")][0]

@@ -335,6 +335,47 @@ def test_one_clock_gone_wrong_expires_nothing(make_cluster):
     cluster.wait_equal()
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_two_of_three_go_on_though_their_clocks_differ(make_cluster, seconds):
+    """3 is down; 1's clock jumps.  Neither waits until that time has come, and no key
+    expires that should not."""
+    cluster = make_cluster()
+    assert cluster[1].ask("SET", "k", "v", "EX", "100") == b"OK"
+    appenders = start_appenders(cluster)
+    time.sleep(0.3)
+    cluster[3].kill()
+    for _ in range(3):
+        cluster[1].disk.set_clock(seconds)
+        time.sleep(0.7)
+        for number in (1, 2):
+            cluster[number].wait_writable(10)
+            assert cluster[number].ask("GET", "k") == b"v"
+        cluster[1].disk.set_clock(0)
+        time.sleep(0.7)
+        for number in (1, 2):
+            cluster[number].wait_writable(10)
+            assert cluster[number].ask("GET", "k") == b"v"
+    cluster[3].start()
+    finish_and_check(cluster, appenders)
+
+
+def test_a_refused_clock_does_not_stop_the_last_quorum(make_cluster):
+    """Batches of 2 are on their way when 3, whose clock agrees with them, dies: 1, an
+    hour behind, is asked alone."""
+    cluster = make_cluster()
+    appenders = start_appenders(cluster)
+    cluster[1].disk.set_clock(-3600)
+    for _ in range(5):
+        time.sleep(0.3)
+        cluster[3].kill()
+        for number in (1, 2):
+            cluster[number].wait_writable(10)
+        cluster[3].start()
+        cluster[3].wait_up()
+    cluster[1].disk.set_clock(0)
+    finish_and_check(cluster, appenders)
+
+
 def test_a_lost_proposal_is_said_again(make_cluster):
     """Proposals of 1 are lost with its links: what stands still then must not go on
     repeating votes about what nobody holds.  Each write has its outcome, and the next ones go through."""
