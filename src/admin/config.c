@@ -406,7 +406,8 @@ const struct config_row config_rows[] = {
     {"forfeit-floor", CONFIG_COUNT, 0, AT(forfeit_floor_us), "5000", LIMITS(100, 60000000), .unit = "microseconds",
      .effect = "A silent member's slots are never forfeited sooner than this."},
     {"forfeit-ceiling", CONFIG_COUNT, 0, AT(forfeit_ceiling_us), "200000", LIMITS(100, 60000000), .unit = "microseconds",
-     .effect = "A silent member's slots are forfeited after this at the latest, however slow it usually is."},
+     .effect = "A silent member's slots are forfeited after this at the latest, however slow it usually is; "
+               "after four times this where it was forfeited wrongly a moment ago."},
     {"clock-tolerance", CONFIG_COUNT, 0, AT(clock_tolerance_ms), "500", LIMITS(1, 3600000), .unit = "milliseconds",
      .effect = "Writes of a member whose clock is further ahead of this one's are held back until it corrects "
                "itself."},

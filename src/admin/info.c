@@ -330,6 +330,8 @@ static void print_own_work(const struct replica_status *s, struct buf *out)
                     "\r\ndigests_compared:%" PRIu64 "\r\ndigests_differing:%" PRIu64 "\r\n",
                s->failures_no_quorum, s->failures_in_doubt, s->clock_refusals, s->digests_compared,
                s->digests_differing);
+    buf_printf(out, "snapshots_sent:%" PRIu64 "\r\nsnapshots_received:%" PRIu64 "\r\n", s->snapshots_sent,
+               s->snapshots_received);
 }
 
 static void print_order(const struct rabia_status *o, struct buf *out)

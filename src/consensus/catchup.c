@@ -197,7 +197,7 @@ void catchup_answered(struct rabia *r, uint8_t peer, uint64_t frontier_before)
  * may be dead, and a hint of that need not have come. */
 static bool is_worth_waiting(const struct rabia *r)
 {
-    if (r->ask_wait_us > 4 * r->options.ask_interval_us)
+    if (r->ask_wait_us > WORTH_ASKS * r->options.ask_interval_us)
         return false;
     for (uint8_t other = 0; other < r->peer_count; other++)
         if (can_help(r, other))

@@ -93,7 +93,7 @@ void memory_pass_lanes(struct rabia *r)
     CHECK(r->cursor_lane < r->lane_count);
     for (uint8_t lane = 0; lane < r->cursor_lane; lane++) {
         struct slot *slot = rabia_slot(r, r->frontier, lane);
-        slot_reset(slot);
+        rabia_reset_slot(r, slot);
         slot->decision = SLOT_PASSED;
     }
     r->touched_end = lap_max(r->touched_end, r->frontier + (r->cursor_lane > 0));
@@ -106,18 +106,18 @@ void memory_pass_lanes(struct rabia *r)
 
 /* --- replay ---------------------------------------------------------------- */
 
-static void recall_contents(struct slot *slot, const struct rabia_message *m)
+static void recall_contents(struct rabia *r, struct slot *slot, const struct rabia_message *m)
 {
     if (!m->batch || slot->decision == SLOT_NULL)
         return;
     slot->is_recorded = true;
     if (!slot->batch)
-        slot->batch = batch_hold(m->batch);
+        rabia_hold(r, slot, m->batch);
 }
 
 static void recall_decision(struct rabia *r, struct slot *slot, uint64_t lap, uint8_t lane, uint8_t value)
 {
-    slot_decide(slot, value);
+    rabia_decide_slot(r, slot, value);
     pace_slot_decided(r, lap, lane, false);
 }
 
@@ -143,7 +143,7 @@ static bool recall_said(struct rabia *r, const struct rabia_message *m, uint64_t
         return true;
     uint8_t said_before = slot->said;
     r->spoke_end = lap_max(r->spoke_end, lap + 1);
-    recall_contents(slot, m);
+    recall_contents(r, slot, m);
     if (!is_member_at(r, r->options.self, lap) || !slot_recall(slot, m))
         return false;
     if (m->kind != RABIA_SKIP && !slot_is_decided(slot))
@@ -158,7 +158,7 @@ static bool recall_decided(struct rabia *r, const struct rabia_message *m, uint6
     struct slot *slot = rabia_slot(r, lap, m->lane);
     if (slot_is_decided(slot))
         return slot->decision == SLOT_PASSED || (slot->decision == SLOT_BATCH) == (m->value == RABIA_BATCH);
-    recall_contents(slot, m);
+    recall_contents(r, slot, m);
     if (m->value == RABIA_NULL) {
         recall_decision(r, slot, lap, m->lane, RABIA_NULL);
         return true;
@@ -352,7 +352,7 @@ static void leave_slot(struct rabia *r, uint64_t lap, uint8_t lane)
         rabia_tell(r, &(struct rabia_decided){
                           .lap = lap, .lane = lane, .is_unknown = slot->decision != SLOT_NULL});
     }
-    slot_reset(slot);
+    rabia_reset_slot(r, slot);
 }
 
 static void leave_all_before(struct rabia *r, uint64_t place)

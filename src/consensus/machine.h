@@ -31,6 +31,7 @@ enum {
                                         forfeited still finds its next slot within RABIA_AHEAD */
     FETCHES_MAX = 64,                /* per ask timer */
     REPEAT_LAPS = 64,                /* repeated unasked per ask timer */
+    WORTH_ASKS = 16, /* who could help and has not by this many intervals may be dead */
     BACKOFF_MAX = 32                 /* ask_interval_us is multiplied by this at most */
 };
 /* Laps beyond this are refused in messages, so that sums and places never
@@ -143,6 +144,7 @@ struct rabia {
     uint64_t mark, mark_on_disk, mark_seq;
 
     uint64_t own_in_flight;
+    size_t held_bytes; /* contents in the slots of the window */
     uint64_t decided_by_exchange, decided_in_phase[RABIA_PHASE_COUNTERS];
     uint64_t invalid_messages, conflicting_decisions;
     struct rejoin_answer answers[RABIA_MEMBERS_MAX];
@@ -216,6 +218,10 @@ void rabia_end(struct rabia *r);
 void rabia_tell(struct rabia *r, const struct rabia_decided *decided);
 /* lap must lie in [frontier, frontier + window). */
 struct slot *rabia_slot(const struct rabia *r, uint64_t lap, uint8_t lane);
+/* What a slot holds is counted in held_bytes. */
+void rabia_hold(struct rabia *r, struct slot *slot, struct batch *batch);
+void rabia_decide_slot(struct rabia *r, struct slot *slot, uint8_t value);
+void rabia_reset_slot(struct rabia *r, struct slot *slot);
 /* Hands out what is decided in order and moves the frontier. */
 void rabia_order(struct rabia *r);
 

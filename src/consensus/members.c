@@ -32,7 +32,7 @@ static void null_slot(struct rabia *r, uint64_t lap, uint8_t lane)
     struct slot *slot = rabia_slot(r, lap, lane);
     CHECK(slot->said == SLOT_SAID_NOTHING);
     if (!slot_is_decided(slot))
-        slot_decide(slot, RABIA_NULL);
+        rabia_decide_slot(r, slot, RABIA_NULL);
 }
 
 static void pass_nulls(struct rabia *r, uint8_t lane)

@@ -17,6 +17,7 @@ void rabia_options_default(struct rabia_options *options)
         .clock_tolerance_ms = 500,
         .history_bytes_max = (size_t)256 << 20,
         .answer_bytes_max = (size_t)1 << 20,
+        .held_bytes_max = (size_t)64 << 20,
         .skip_ahead_max = 64,
     };
 }
@@ -179,11 +180,39 @@ static void pass_slot(struct rabia *r, const struct slot *slot, uint8_t lane)
     r->own_in_flight -= was_proposed_by_us;
 }
 
+static void uncount(struct rabia *r, const struct slot *slot)
+{
+    if (!slot->batch)
+        return;
+    CHECK(r->held_bytes >= slot->batch->size);
+    r->held_bytes -= slot->batch->size;
+}
+
+void rabia_hold(struct rabia *r, struct slot *slot, struct batch *batch)
+{
+    CHECK(!slot->batch);
+    slot->batch = batch_hold(batch);
+    r->held_bytes += batch->size;
+}
+
+void rabia_decide_slot(struct rabia *r, struct slot *slot, uint8_t value)
+{
+    if (value == RABIA_NULL)
+        uncount(r, slot);
+    slot_decide(slot, value);
+}
+
+void rabia_reset_slot(struct rabia *r, struct slot *slot)
+{
+    uncount(r, slot);
+    slot_reset(slot);
+}
+
 /* The lap's slots become those of lap + window. */
 static void end_lap(struct rabia *r)
 {
     for (uint8_t lane = 0; lane < r->lane_count; lane++)
-        slot_reset(rabia_slot(r, r->frontier, lane));
+        rabia_reset_slot(r, rabia_slot(r, r->frontier, lane));
     r->frontier++;
     r->cursor_lane = 0;
     if (r->frontier == r->pending.from)

@@ -199,11 +199,13 @@ struct rabia_options {
     uint64_t first_lap;   /* where this cluster's order begins, normally 0 */
     bool flush_before_send; /* appendfsync always: own messages are counted and sent only after FLUSHED */
     uint64_t forfeit_floor_us;   /* suspicion never acts sooner (default 5 ms) */
-    uint64_t forfeit_ceiling_us; /* nor waits longer than this, doublings aside (default 200 ms) */
+    uint64_t forfeit_ceiling_us; /* nor waits longer than this, or four times this after wrongful forfeits (200 ms) */
     uint64_t ask_interval_us;    /* first repeat of an unanswered need; doubles up to 32 times this (20 ms) */
     uint64_t heartbeat_us;       /* FRONTIER to all when idle (100 ms) */
     uint64_t clock_tolerance_ms; /* how far ahead of our clock a batch's may be (500 ms) */
     size_t history_bytes_max;    /* decided batches kept for peers behind (256 MiB) */
+    size_t held_bytes_max;       /* contents held of the window, while others are ahead: beyond it those of laps
+                                    to come are not taken, but asked for when their turn has come (64 MiB) */
     size_t answer_bytes_max;     /* contents in the answer to one ASK (1 MiB; at least one batch) */
     uint32_t skip_ahead_max;     /* laps an idle lane skips ahead at most (64) */
 };
@@ -288,6 +290,9 @@ struct rabia_lists {
     uint64_t members_from, pending_from;
 };
 struct rabia_lists rabia_lists(const struct rabia *r);
+/* The next slot of the order; and the first lap of which every slot's value is kept for peers. */
+void rabia_cursor(const struct rabia *r, uint64_t *lap, uint8_t *lane);
+uint64_t rabia_kept_from(const struct rabia *r);
 /* What a peer last announced as its frontier. */
 uint64_t rabia_frontier_of(const struct rabia *r, uint8_t peer);
 

@@ -128,9 +128,18 @@ static void check_members(const struct rabia *r)
     CHECK(!r->is_rejoining || r->rejoin_lap == 0 || r->silent_below >= r->rejoin_lap);
 }
 
+static void check_held(const struct rabia *r)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < r->window * r->lane_count; i++)
+        bytes += r->slots[i].batch ? r->slots[i].batch->size : 0;
+    CHECK(bytes == r->held_bytes);
+}
+
 void rabia_check(const struct rabia *r)
 {
     CHECK(!r->out);
+    check_held(r);
     CHECK(r->cursor_lane < r->lane_count);
     if (r->frontier < window_end(r))
         CHECK(!slot_is_decided(rabia_slot(r, r->frontier, r->cursor_lane))); /* I4 */

@@ -53,6 +53,18 @@ struct rabia_lists rabia_lists(const struct rabia *r)
     return (struct rabia_lists){r->members.mask, r->pending.mask, r->members.from, r->pending.from};
 }
 
+void rabia_cursor(const struct rabia *r, uint64_t *lap, uint8_t *lane)
+{
+    *lap = r->frontier;
+    *lane = r->cursor_lane;
+}
+
+uint64_t rabia_kept_from(const struct rabia *r)
+{
+    CHECK(r->history.first_lap <= r->frontier);
+    return lap_max(r->history.first_lap, (r->base_place + 15) >> 4);
+}
+
 uint64_t rabia_frontier_of(const struct rabia *r, uint8_t peer)
 {
     CHECK(peer < RABIA_MEMBERS_MAX);

@@ -233,6 +233,14 @@ static void receive(struct rabia *r, uint8_t peer, const struct rabia_message *m
     }
 }
 
+/* Everything between us and those who are ahead would be held at once, while we apply one lap after
+ * the other: it is as if it had been lost on the way.  What is asked for comes in order. */
+static bool is_too_much(const struct rabia *r, const struct rabia_message *m)
+{
+    return m->batch && (m->kind == RABIA_PROPOSAL || m->kind == RABIA_CONTENTS) && m->lap > r->frontier &&
+           r->held_bytes > r->options.held_bytes_max && catchup_is_behind(r);
+}
+
 void receive_messages(struct rabia *r, const struct rabia_event *event)
 {
     CHECK(event->peer < RABIA_MEMBERS_MAX);
@@ -245,6 +253,8 @@ void receive_messages(struct rabia *r, const struct rabia_event *event)
         }
         if (names_lane(&event->messages[i]) && event->messages[i].lane >= r->lane_count)
             continue; /* beyond the window: who is a member there we have yet to learn */
+        if (is_too_much(r, &event->messages[i]))
+            continue;
         receive(r, event->peer, &event->messages[i]);
         rabia_order(r);
     }

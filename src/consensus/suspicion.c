@@ -87,7 +87,8 @@ uint64_t suspicion_limit_us(const struct suspicion *s, uint64_t floor_us, uint64
         limit_us /= 4;
     if (limit_us < floor_us)
         limit_us = floor_us;
-    return limit_us << s->doublings;
+    uint64_t doubled_us = limit_us << s->doublings, most_us = ceiling_us * SUSPICION_CEILINGS;
+    return doubled_us < most_us ? doubled_us : most_us;
 }
 
 uint64_t suspicion_waited_us(const struct suspicion *s, uint64_t now_us)

@@ -4,8 +4,10 @@
  * takes to settle a slot that holds up a later one: mean and deviation are
  * moving averages, and the lane is forfeited when phi, the unlikelihood of a
  * wait this long, reaches SUSPICION_PHI.  Between a floor and a ceiling; every
- * wrongful forfeit doubles the time, and a doubling is forgotten after
- * SUSPICION_FORGET_US. */
+ * wrongful forfeit doubles the time, up to SUSPICION_CEILINGS times the ceiling, and a
+ * doubling is forgotten after SUSPICION_FORGET_US.  Without that bound a lane that was slow
+ * some times would hold up everybody for seconds when it falls silent for good; an owner that is
+ * slower still proposes beyond what is forfeited. */
 #ifndef CONSENSUS_SUSPICION_H
 #define CONSENSUS_SUSPICION_H
 
@@ -15,6 +17,7 @@
 enum {
     SUSPICION_SAMPLES_MIN = 8,   /* before that, only the ceiling counts */
     SUSPICION_DOUBLINGS_MAX = 5,
+    SUSPICION_CEILINGS = 4,
     SUSPICION_FORGET_US = 10 * 1000 * 1000
 };
 

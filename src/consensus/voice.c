@@ -113,8 +113,7 @@ void voice_propose(struct rabia *r, struct batch *batch)
     CHECK(pace_can_speak(r));
     uint64_t lap = r->own_next++;
     struct slot *slot = rabia_slot(r, lap, r->options.self);
-    CHECK(!slot->batch);
-    slot->batch = batch_hold(batch);
+    rabia_hold(r, slot, batch);
     r->own_in_flight++;
     pace_want(r, place_of(lap, r->options.self) + 1);
     say(r, &(struct rabia_message){
@@ -228,7 +227,7 @@ void voice_hold(struct rabia *r, uint64_t lap, uint8_t lane, struct batch *batch
     struct slot *slot = rabia_slot(r, lap, lane);
     if (slot->batch || slot_is_decided(slot))
         return;
-    slot->batch = batch_hold(batch);
+    rabia_hold(r, slot, batch);
     if (slot->said == SLOT_SAID_NULL && lane != r->options.self)
         pace_forfeit_was_wrong(r, lane);
     /* What we echoed in a former life is held, whatever our clock says now. */
@@ -289,7 +288,7 @@ void voice_decide(struct rabia *r, uint64_t lap, uint8_t lane, uint8_t value)
     CHECK(lane == r->options.self || slot->said != SLOT_SAID_SKIP);
     bool by_owner = value == RABIA_BATCH || slot->said != SLOT_SAID_NULL;
     count_decision(r, slot, lane, value);
-    slot_decide(slot, value);
+    rabia_decide_slot(r, slot, value);
     record_decision(r, slot, lap, lane, value);
     r->touched_end = lap_max(r->touched_end, lap + 1);
     pace_slot_decided(r, lap, lane, by_owner);

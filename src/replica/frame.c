@@ -113,6 +113,20 @@ void frame_add_digest(struct buf *out, const struct frame_digest *digest)
     frame_add_word(out, digest->digest.high);
 }
 
+void frame_add_ask(struct buf *out, const struct frame_ask *ask)
+{
+    frame_add_word(out, ask->number);
+    frame_add_word(out, ask->lap);
+    frame_add_word(out, ask->position);
+    frame_add_byte(out, ask->is_former_bad);
+}
+
+void frame_add_snapshot_end(struct buf *out, uint64_t number, enum frame_snapshot_end end)
+{
+    frame_add_word(out, number);
+    frame_add_byte(out, (uint8_t)end);
+}
+
 /* --- reading -------------------------------------------------------------- */
 
 enum status frame_parse(const char *bytes, size_t len, struct frame *frame)
@@ -260,11 +274,31 @@ enum status frame_read_claim(const struct frame *frame, struct formation_claim *
     return STATUS_OK;
 }
 
-enum status frame_read_byte(const struct frame *frame, uint8_t *byte)
+enum status frame_read_ask(const struct frame *frame, struct frame_ask *ask)
 {
-    if (frame->end - frame->payload != 1)
+    const char *at = frame->payload;
+    if (frame->end - at != 3 * 8 + 1 || (uint8_t)at[24] > 1)
         return STATUS_MALFORMED;
-    *byte = (uint8_t)frame->payload[0];
+    *ask = (struct frame_ask){get_uint(at, 8), get_uint(at + 8, 8), get_uint(at + 16, 8), at[24] != 0};
+    return STATUS_OK;
+}
+
+enum status frame_read_piece(const struct frame *frame, uint64_t *number, struct slice *bytes)
+{
+    if (frame->end - frame->payload < 8)
+        return STATUS_MALFORMED;
+    *number = get_uint(frame->payload, 8);
+    *bytes = slice_make(frame->payload + 8, (size_t)(frame->end - frame->payload) - 8);
+    return STATUS_OK;
+}
+
+enum status frame_read_snapshot_end(const struct frame *frame, uint64_t *number, enum frame_snapshot_end *end)
+{
+    const char *at = frame->payload;
+    if (frame->end - at != 9 || (uint8_t)at[8] >= FRAME_SNAPSHOT_END_END)
+        return STATUS_MALFORMED;
+    *number = get_uint(at, 8);
+    *end = (uint8_t)at[8];
     return STATUS_OK;
 }
 

@@ -20,9 +20,11 @@
  *               bytes
  *   payload of FRAME_STATE := stage u8 memory u8 epoch u64 seed u64 position u64 future u64
  *               secret u64 u64 roster u64 forced u64 (a claim, formation.h)
- *   payload of FRAME_SNAPSHOT_ASK := nothing
- *   payload of FRAME_SNAPSHOT_DATA := bytes of the stream of persist/snapshot.h, in order
- *   payload of FRAME_SNAPSHOT_END := complete u8 (0: it failed, ask again)
+ *   payload of FRAME_SNAPSHOT_ASK := number u64 lap u64 position u64 flags u8 (bit 0: the former one
+ *               from you was no good)
+ *   payload of FRAME_SNAPSHOT_DATA := number u64 (of the ask), bytes of the stream of persist/snapshot.h,
+ *               in order
+ *   payload of FRAME_SNAPSHOT_END := number u64, end u8 (enum frame_snapshot_end)
  *   payload of FRAME_PING, FRAME_PONG := time u64 (the pinger's, opaque to others)
  *   payload of FRAME_CLOCK := time u64 (the sender's wall clock, ms)
  *   payload of FRAME_DIGEST := boundary varint, part varint, part_count varint, low u64, high u64
@@ -92,6 +94,23 @@ struct frame_digest {
     uint32_t part, part_count;
     struct digest digest;
 };
+
+/* Only a snapshot whose cursor's lap is greater than lap, and with this position at least,
+ * is of use to the asker.  The number comes back with everything sent in answer, so that what is
+ * left of an earlier answer is not taken for this one's. */
+struct frame_ask {
+    uint64_t number, lap, position;
+    bool is_former_bad;
+};
+enum frame_snapshot_end {
+    FRAME_SNAPSHOT_COMPLETE,
+    FRAME_SNAPSHOT_FAILED,  /* it broke off */
+    FRAME_SNAPSHOT_REFUSED, /* none has begun: not possible here, or not now */
+    FRAME_SNAPSHOT_END_END
+};
+void frame_add_ask(struct buf *out, const struct frame_ask *ask);
+void frame_add_snapshot_end(struct buf *out, uint64_t number, enum frame_snapshot_end end);
+
 void frame_add_digest(struct buf *out, const struct frame_digest *digest);
 
 /* --- reading -------------------------------------------------------------- */
@@ -129,7 +148,10 @@ void frame_assembly_reset(struct frame_assembly *assembly);
 
 void frame_add_claim(struct buf *out, const struct formation_claim *claim);
 enum status frame_read_claim(const struct frame *frame, struct formation_claim *claim) MUST_CHECK;
-enum status frame_read_byte(const struct frame *frame, uint8_t *byte) MUST_CHECK;
+enum status frame_read_ask(const struct frame *frame, struct frame_ask *ask) MUST_CHECK;
+/* bytes points into the frame. */
+enum status frame_read_piece(const struct frame *frame, uint64_t *number, struct slice *bytes) MUST_CHECK;
+enum status frame_read_snapshot_end(const struct frame *frame, uint64_t *number, enum frame_snapshot_end *end) MUST_CHECK;
 enum status frame_read_word(const struct frame *frame, uint64_t *word) MUST_CHECK;
 enum status frame_read_digest(const struct frame *frame, struct frame_digest *digest) MUST_CHECK;
 

@@ -440,7 +440,14 @@ void link_flush(struct link *l)
     if (buf_size(&l->outbox) == 0)
         return;
     CHECK(l->stream);
-    buf_append_slice(stream_out(l->stream), buf_slice(&l->outbox));
+    /* One buffer for all that a slow peer leaves would be copied as it grows. */
+    if (stream_output_bytes(l->stream) - stream_later_bytes(l->stream) > LINK_FRAME_BYTES) {
+        struct chunk *chunk = chunk_copy(buf_head(&l->outbox), buf_size(&l->outbox));
+        stream_send_chunk(l->stream, chunk);
+        chunk_drop(chunk);
+    } else {
+        buf_append_slice(stream_out(l->stream), buf_slice(&l->outbox));
+    }
     buf_clear(&l->outbox);
     buf_shrink(&l->outbox, LINK_FRAME_KEEP);
     stream_mark_dirty(l->stream);

@@ -28,8 +28,8 @@
 #include "replica/replica.h"
 
 enum {
-    LINK_QUEUE_MAX = 64 << 20,
-    LINK_BULK_MAX = 256 << 20,
+    LINK_QUEUE_MAX = 32 << 20,
+    LINK_BULK_MAX = 64 << 20,
     LINK_BULKS_MAX = 32,             /* contents remembered as under way */
     LINK_BULK_AGAIN_US = 1000 * 1000, /* contents that have left are not sent again before */
     LINK_LAZY_MAX = 256,

@@ -254,6 +254,7 @@ static void close_link(struct replica *r, uint8_t i)
     if (!has_link(r, i))
         return;
     bool was_up = r->links[i].state == LINK_UP;
+    sending_stop(r, i);
     transfer_lost(r, i);
     frame_assembly_reset(&r->assemblies[i]);
     link_deinit(&r->links[i]);

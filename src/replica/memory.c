@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +39,7 @@
 #include "replica/saving.h"
 
 #define STATE_NAME "replica.state"
+#define SPOOL_NAME "transfer.tmp" /* for the moment between its making and the removal of its name */
 #define SNAPSHOT_NAME "snapshot.kvs"
 #define JOURNAL_NAME "journal"
 
@@ -609,12 +610,11 @@ static struct snapshot_head head_of(const struct memory *m, const struct memory_
 static void become_writer(int keep_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (keep_fd < 0) {
-        close_range(3, UINT_MAX, 0);
-        return;
-    }
-    dup2(keep_fd, 3);
-    close_range(4, UINT_MAX, 0);
+    unsigned keep = keep_fd < 0 ? UINT_MAX : (unsigned)keep_fd;
+    if (keep > 3)
+        close_range(3, keep - 1, 0);
+    if (keep < UINT_MAX)
+        close_range(keep + 1, UINT_MAX, 0);
 }
 
 static enum status write_snapshot(struct memory *m, const struct snapshot_head *head)
@@ -736,46 +736,60 @@ void memory_give_up(struct memory *m)
     (void)fail(m, STATUS_IO);
 }
 
-static enum status socket_sink(void *context, const void *bytes, size_t size)
+enum { SPOOL_NICE = 5 };
+
+struct file_sink {
+    int fd;
+    uint64_t offset;
+};
+
+static enum status sink_into_file(void *context, const void *bytes, size_t size)
 {
-    const char *at = bytes;
-    int fd = *(int *)context;
-    while (size > 0) {
-        ssize_t written = write(fd, at, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return STATUS_IO;
-        at += written;
-        size -= (size_t)written;
-    }
-    return STATUS_OK;
+    struct file_sink *sink = context;
+    enum status status = file_write(sink->fd, bytes, size, sink->offset);
+    sink->offset += size;
+    return status;
 }
 
-static int stream_in_child(struct memory *m, const struct memory_save *save, int fd)
+static int spool_in_child(struct memory *m, const struct memory_save *save, int fd)
 {
     struct snapshot_head head = head_of(m, save);
+    struct file_sink sink = {.fd = fd};
     become_writer(fd);
-    int out = 3;
-    struct snapshot_write_options options = {.is_compressed = true, .sink = socket_sink, .context = &out};
+    /* Those who serve clients come first. */
+    (void)setpriority(PRIO_PROCESS, 0, SPOOL_NICE);
+    struct snapshot_write_options options = {.is_compressed = true, .sink = sink_into_file, .context = &sink};
     return snapshot_write(m->keyspace, &head, &options) == STATUS_OK ? 0 : 1;
 }
 
-enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child)
+static enum status open_nameless(struct memory *m, int *fd)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    char *path = path_in(m->dir, SPOOL_NAME);
+    enum status status = file_open(fd, path, O_CREAT | O_TRUNC | O_RDWR);
+    if (status == STATUS_OK)
+        status = file_remove(path);
+    mem_free(path);
+    return status;
+}
+
+enum status memory_spool_begin(struct memory *m, const struct memory_save *save, struct memory_spool *spool)
+{
+    int snapshot_fd, tail_fd;
+    if (open_nameless(m, &snapshot_fd) != STATUS_OK)
         return STATUS_IO;
-    pid_t pid = timed_fork(m);
-    if (pid == 0)
-        _exit(stream_in_child(m, save, ends[1]));
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
+    if (open_nameless(m, &tail_fd) != STATUS_OK) {
+        file_close(snapshot_fd);
         return STATUS_IO;
     }
-    *fd = ends[0];
-    *child = (int)pid;
+    pid_t child = timed_fork(m);
+    if (child == 0)
+        _exit(spool_in_child(m, save, snapshot_fd));
+    if (child < 0) {
+        file_close(snapshot_fd);
+        file_close(tail_fd);
+        return STATUS_IO;
+    }
+    *spool = (struct memory_spool){.snapshot_fd = snapshot_fd, .tail_fd = tail_fd, .child = (int)child};
     return STATUS_OK;
 }
 

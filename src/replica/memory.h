@@ -133,8 +133,12 @@ bool memory_is_saving(const struct memory *m);
 void memory_save_stop(struct memory *m);
 /* What must be on disk cannot be put there, for errno: the memory fails for good. */
 void memory_give_up(struct memory *m);
-/* A child that writes a snapshot into a socket, for a peer: the reading end. */
-enum status memory_stream_begin(struct memory *m, const struct memory_save *save, int *fd, int *child) MUST_CHECK;
+/* For peers (spool.h): a child that writes a snapshot of now into a file without a name, and
+ * a second such file, empty.  Descriptors and child are the caller's. */
+struct memory_spool {
+    int snapshot_fd, tail_fd, child;
+};
+enum status memory_spool_begin(struct memory *m, const struct memory_save *save, struct memory_spool *spool) MUST_CHECK;
 /* About ten times a second. */
 void memory_cron(struct memory *m, uint64_t now_us);
 /* The journal is closed with its clean mark. */

@@ -37,18 +37,21 @@ static void send_in_chunks(struct replica *r, const struct rabia_outgoing *outgo
             link_note_bulk(&r->links[i], message->lap, message->lane);
 }
 
+void ordering_send(struct replica *r, const struct rabia_outgoing *outgoing)
+{
+    if (outgoing->message.batch && outgoing->message.batch->size > FRAME_INLINE_MAX) {
+        send_in_chunks(r, outgoing);
+        return;
+    }
+    for (int i = 0; i < r->member_count; i++)
+        if (outgoing->to >> i & 1)
+            link_send(&r->links[i], &outgoing->message, outgoing->is_lazy);
+}
+
 static void send_messages(struct replica *r)
 {
-    for (size_t m = 0; m < r->out.message_count; m++) {
-        const struct rabia_outgoing *outgoing = &r->out.messages[m];
-        if (outgoing->message.batch && outgoing->message.batch->size > FRAME_INLINE_MAX) {
-            send_in_chunks(r, outgoing);
-            continue;
-        }
-        for (int i = 0; i < r->member_count; i++)
-            if (outgoing->to >> i & 1)
-                link_send(&r->links[i], &outgoing->message, outgoing->is_lazy);
-    }
+    for (size_t m = 0; m < r->out.message_count; m++)
+        ordering_send(r, &r->out.messages[m]);
 }
 
 static void diverged(struct replica *r, const struct frame_digest *digest)
@@ -106,6 +109,7 @@ static void apply_one(struct replica *r, const struct rabia_decided *decided)
     struct own_batch *own = decided->lane == r->self ? proposer_decided(&r->proposer, decided) : NULL;
     if (!decided->batch)
         return;
+    sending_note(r, decided);
     if (decided->is_void) {
         r->batches_void++;
         return;

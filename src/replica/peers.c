@@ -108,6 +108,7 @@ static void on_down(void *context, uint8_t peer)
 {
     struct replica *r = context;
     frame_assembly_reset(&r->assemblies[peer]);
+    sending_stop(r, peer);
     transfer_lost(r, peer);
     if (formation_lose(&r->formation, peer))
         forming_act(r);
@@ -129,6 +130,8 @@ static enum status hear_messages(struct replica *r, uint8_t peer, const struct f
 {
     frame_messages_clear(&r->messages);
     enum status status = frame_read_messages(frame, &r->messages);
+    if (status == STATUS_OK)
+        sending_answer_asks(r, peer, &r->messages);
     if (status == STATUS_OK && r->messages.count)
         hand_messages(r, peer, r->messages.messages, r->messages.count);
     frame_messages_clear(&r->messages);
@@ -190,20 +193,33 @@ static enum status hear_clock(struct replica *r, uint8_t peer, const struct fram
     return status;
 }
 
-static enum status hear_snapshot(struct replica *r, uint8_t peer, const struct frame *frame)
+static enum status hear_ask(struct replica *r, uint8_t peer, const struct frame *frame)
 {
-    uint8_t is_complete;
-    if (frame->kind == FRAME_SNAPSHOT_ASK) {
-        transfer_asked(r, peer);
-    } else if (frame->kind == FRAME_SNAPSHOT_DATA) {
-        transfer_data(r, peer, slice_make(frame->payload, (size_t)(frame->end - frame->payload)));
-    } else {
-        enum status status = frame_read_byte(frame, &is_complete);
-        if (status != STATUS_OK)
-            return status;
-        transfer_ended(r, peer, is_complete == 1);
-    }
-    return STATUS_OK;
+    struct frame_ask ask;
+    enum status status = frame_read_ask(frame, &ask);
+    if (status == STATUS_OK)
+        sending_asked(r, peer, &ask);
+    return status;
+}
+
+static enum status hear_piece(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t number;
+    struct slice bytes;
+    enum status status = frame_read_piece(frame, &number, &bytes);
+    if (status == STATUS_OK)
+        transfer_data(r, peer, number, bytes);
+    return status;
+}
+
+static enum status hear_end(struct replica *r, uint8_t peer, const struct frame *frame)
+{
+    uint64_t number;
+    enum frame_snapshot_end end;
+    enum status status = frame_read_snapshot_end(frame, &number, &end);
+    if (status == STATUS_OK)
+        transfer_ended(r, peer, number, end);
+    return status;
 }
 
 /* What the sender knows of others' incarnations is applied before anything it
@@ -243,7 +259,10 @@ static enum status hear(struct replica *r, uint8_t peer, const struct frame *fra
     case FRAME_MESSAGES: return hear_messages(r, peer, frame);
     case FRAME_CHUNK: return hear_chunk(r, peer, frame);
     case FRAME_DIGEST: return hear_digest(r, peer, frame);
-    default: return hear_snapshot(r, peer, frame);
+    case FRAME_SNAPSHOT_ASK: return hear_ask(r, peer, frame);
+    case FRAME_SNAPSHOT_DATA: return hear_piece(r, peer, frame);
+    case FRAME_SNAPSHOT_END: return hear_end(r, peer, frame);
+    default: CHECK_UNREACHABLE(); /* frame_parse knows no other kind */
     }
 }
 

@@ -160,6 +160,7 @@ static void deinit_cluster(struct replica *r)
 {
     timer_cancel(&r->wake_timer);
     transfer_free(r);
+    sending_drop(r);
     joining_stop(r);
     for (int i = 0; i < RABIA_MEMBERS_MAX; i++) {
         frame_assembly_reset(&r->assemblies[i]);
@@ -698,7 +699,8 @@ void replica_pass_end(struct replica *r)
     if (now >= r->claim_said_us + CLAIM_REPEAT_US)
         forming_say_claim(r);
     uint64_t next = order_pass_end(r, now);
-    transfer_pass_end(r);
+    next = earlier_of(next, transfer_pass_end(r));
+    next = earlier_of(next, sending_pass_end(r));
     next = earlier_of(next, links_pass_end(r));
     next = earlier_of(next, r->claim_said_us + CLAIM_REPEAT_US);
     if (next <= now)

@@ -32,7 +32,7 @@
 #include "store/keyspace.h"
 
 /* Version of what replicas say to each other; peers with another are refused. */
-enum { REPLICA_PROTOCOL_VERSION = 1 };
+enum { REPLICA_PROTOCOL_VERSION = 2 };
 
 struct replica;
 

@@ -5,7 +5,8 @@
  *   ordering.c       steps of the ordering core, and honouring what comes out
  *   forming.c        from stages of formation.h to what must be done for them
  *   peers.c          events of links, frames, introductions
- *   transfer.c       snapshots from and to peers
+ *   transfer.c       a snapshot from a peer
+ *   sending.c        snapshots to peers, and what was decided since
  *   membership.c     who belongs to the cluster (roster.h), put into effect
  *   joining.c        asking others for the list of members
  *   replica_status.c what it waits for, what it refuses, RABIA STATUS
@@ -35,6 +36,7 @@
 #include "replica/proposer.h"
 #include "replica/replica.h"
 #include "replica/roster.h"
+#include "replica/spool.h"
 
 enum {
     FIRST_LAP = 1,           /* so that position 0 means: nothing yet */
@@ -59,9 +61,10 @@ struct roster_heard {
 };
 
 /* A snapshot on its way to a peer. */
-struct transfer_out {
-    struct stream *source; /* the child's socket; NULL: none under way */
-    int child;
+struct sending {
+    bool is_under_way;
+    uint64_t number; /* of its ask */
+    uint64_t offset; /* in the spool's snapshot: what comes next */
 };
 
 struct replica {
@@ -142,9 +145,14 @@ struct replica {
     uint8_t hearing; /* the peer whose messages the step under way is about */
     uint64_t batches_applied, batches_void, clock_refusals;
 
-    struct transfer_out sending[RABIA_MEMBERS_MAX];
+    struct spool *spool; /* NULL: nobody needs one */
+    uint64_t spool_used_us, spool_made_us; /* last; made_us 0: never */
+    struct sending sending[RABIA_MEMBERS_MAX];
     struct snapshot_reader *receiving; /* NULL: none has begun */
     uint8_t receiving_from;
+    uint64_t ask_number;      /* of the newest ask */
+    uint16_t bad_from;        /* peers whose last snapshot was no good, a bit per index */
+    int refusals;             /* in a row */
     uint64_t asked_us, received_us; /* when, last */
     uint64_t received_bytes, transfers_in, transfers_out;
 
@@ -183,6 +191,8 @@ void ordering_step(struct replica *r, const struct rabia_event *event);
 /* What the core put into r->out, in the order rabia.h prescribes. */
 void ordering_honour(struct replica *r);
 void ordering_propose(struct replica *r);
+/* One message on its way, in chunks if it is long. */
+void ordering_send(struct replica *r, const struct rabia_outgoing *outgoing);
 /* The wall clock for a batch of ours. */
 uint64_t ordering_clock_ms(const struct replica *r);
 /* A peer tells its wall clock. */
@@ -223,15 +233,28 @@ bool peers_is_news(struct replica *r, int member, const char *why);
 
 /* Asks a peer for its snapshot; the order stands still until it is in. */
 void transfer_want(struct replica *r);
-void transfer_asked(struct replica *r, uint8_t peer);
-void transfer_data(struct replica *r, uint8_t peer, struct slice bytes);
-void transfer_ended(struct replica *r, uint8_t peer, bool is_complete);
+void transfer_data(struct replica *r, uint8_t peer, uint64_t number, struct slice bytes);
+void transfer_ended(struct replica *r, uint8_t peer, uint64_t number, enum frame_snapshot_end end);
 void transfer_lost(struct replica *r, uint8_t peer);
 /* The order it was for is gone.  True: so are the data that were here. */
 bool transfer_give_up(struct replica *r);
-/* Goes on sending where links have drained, asks again where nothing came. */
-void transfer_pass_end(struct replica *r);
+/* Asks again where nothing came; returns when it must be called again. */
+uint64_t transfer_pass_end(struct replica *r);
 void transfer_free(struct replica *r);
+
+/* --- sending.c --------------------------------------------------------------- */
+
+/* A peer wants a snapshot: it is sent one, or told at once that it will not be. */
+void sending_asked(struct replica *r, uint8_t peer, const struct frame_ask *ask);
+void sending_stop(struct replica *r, uint8_t peer);
+/* A batch came out of the order. */
+void sending_note(struct replica *r, const struct rabia_decided *decided);
+/* Takes out of messages the ASKs for slots that only the spool has, and answers them. */
+void sending_answer_asks(struct replica *r, uint8_t peer, struct frame_messages *messages);
+/* The order jumped, or is another: what is kept does not belong to it. */
+void sending_drop(struct replica *r);
+/* Goes on where links have drained; returns when it must be called again. */
+uint64_t sending_pass_end(struct replica *r);
 
 /* --- membership.c ---------------------------------------------------------- */
 

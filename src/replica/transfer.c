@@ -1,125 +1,25 @@
-/* Snapshots from and to peers.
+/* A snapshot from a peer.
  *
- * The sender forks a child that writes the snapshot into a socket; what comes
- * out of it goes to the peer in frames behind everything else, no faster than
- * the link takes it.  The receiver puts it straight into its keyspace; until it
- * is complete its order stands still, so a transfer that fails loses nothing
- * but time: another peer is asked.
+ * It goes straight into the keyspace as it comes; until it is complete the order stands still,
+ * so a transfer that fails loses nothing but time: another peer is asked.
  *
- * Bounds: TRANSFER_QUEUE_BYTES queued per link; a receiver that hears nothing
- * for TRANSFER_SILENT_US asks anew. */
+ *   idle --transfer_want--> asked --first piece--> receiving --complete--> idle
+ *             asked, receiving --failed, no good, silent, link lost--> asked (another peer)
+ *             asked --refused--> asked (another peer; all refused: after TRANSFER_CHOOSE_US)
+ *
+ * Every ask has a number, which comes back with each piece: what is still under way of an
+ * earlier answer is told from what is wanted now.
+ *
+ * Bounds: a receiver that hears nothing for TRANSFER_SILENT_US asks anew. */
 #include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/wait.h>
 
 #include "base/log.h"
 #include "replica/replica_private.h"
 
 enum {
-    TRANSFER_QUEUE_BYTES = 8 << 20,
     TRANSFER_SILENT_US = 5 * 1000 * 1000,
     TRANSFER_CHOOSE_US = 200 * 1000, /* nobody to ask: looks again after this */
 };
-
-/* --- sending -------------------------------------------------------------- */
-
-static uint8_t peer_of_source(const struct replica *r, const struct stream *source)
-{
-    for (uint8_t i = 0; i < r->member_count; i++)
-        if (r->sending[i].source == source)
-            return i;
-    CHECK_UNREACHABLE();
-}
-
-static void end_sending(struct replica *r, uint8_t peer)
-{
-    struct transfer_out *out = &r->sending[peer];
-    if (!out->source)
-        return;
-    stream_free(out->source);
-    out->source = NULL;
-    /* It may be far from its next write, or from any. */
-    kill(out->child, SIGKILL);
-    waitpid(out->child, NULL, 0);
-}
-
-static bool is_congested(const struct link *l)
-{
-    return !l->stream || stream_later_bytes(l->stream) > TRANSFER_QUEUE_BYTES;
-}
-
-static void send_piece(struct replica *r, uint8_t peer, struct slice bytes)
-{
-    buf_clear(&r->chunk_scratch);
-    size_t begin = frame_begin(&r->chunk_scratch, FRAME_SNAPSHOT_DATA, &r->identity);
-    buf_append_slice(&r->chunk_scratch, bytes);
-    frame_end(&r->chunk_scratch, begin);
-    struct chunk *chunk = chunk_copy(buf_head(&r->chunk_scratch), buf_size(&r->chunk_scratch));
-    link_send_chunk(&r->links[peer], chunk);
-    chunk_drop(chunk);
-}
-
-static void on_source_input(void *context, struct stream *source)
-{
-    struct replica *r = context;
-    uint8_t peer = peer_of_source(r, source);
-    struct buf *in = stream_in(source);
-    if (r->links[peer].state == LINK_UP)
-        send_piece(r, peer, buf_slice(in));
-    buf_consume(in, buf_size(in));
-    if (is_congested(&r->links[peer]))
-        stream_pause(source);
-}
-
-/* Behind the data, so it goes the same way. */
-static void send_end(struct replica *r, uint8_t peer, bool is_complete)
-{
-    buf_clear(&r->chunk_scratch);
-    size_t begin = frame_begin(&r->chunk_scratch, FRAME_SNAPSHOT_END, &r->identity);
-    frame_add_byte(&r->chunk_scratch, is_complete);
-    frame_end(&r->chunk_scratch, begin);
-    struct chunk *chunk = chunk_copy(buf_head(&r->chunk_scratch), buf_size(&r->chunk_scratch));
-    link_send_chunk(&r->links[peer], chunk);
-    chunk_drop(chunk);
-}
-
-static void on_source_close(void *context, struct stream *source, enum stream_end end)
-{
-    struct replica *r = context;
-    uint8_t peer = peer_of_source(r, source);
-    (void)end;
-    int result = 0;
-    stream_free(source);
-    r->sending[peer].source = NULL;
-    bool is_complete = waitpid(r->sending[peer].child, &result, 0) > 0 && WIFEXITED(result) && WEXITSTATUS(result) == 0;
-    log_notice("replica", "the snapshot for member %u is %s", r->members[peer].id, is_complete ? "sent" : "broken off");
-    if (r->links[peer].state == LINK_UP)
-        send_end(r, peer, is_complete);
-}
-
-static const struct stream_handler source_handler = {.on_input = on_source_input, .on_close = on_source_close};
-
-void transfer_asked(struct replica *r, uint8_t peer)
-{
-    bool is_data_good = !r->is_installing && !r->is_diverged && memory_error(r->memory) == 0;
-    if (r->formation.own.stage != FORMATION_FORMED || !is_data_good)
-        return;
-    end_sending(r, peer);
-    int fd, child;
-    unsigned char bytes[REPLICA_STATE_BYTES_MAX];
-    struct memory_save save = replica_save_of_now(r, bytes);
-    if (memory_stream_begin(r->memory, &save, &fd, &child) != STATUS_OK) {
-        log_warning("replica", "cannot start a process to send a snapshot");
-        return;
-    }
-    log_notice("replica", "sending member %u a snapshot as of position %" PRIu64, r->members[peer].id, save.position);
-    r->transfers_out++;
-    r->sending[peer] = (struct transfer_out){.source = stream_adopt(r->loop, fd), .child = child};
-    stream_start(r->sending[peer].source, &source_handler, r);
-}
-
-/* --- receiving ------------------------------------------------------------ */
 
 /* Someone who serves, another one each time.  With the same position it may be ahead all the
  * same, by slots that are NULL. */
@@ -147,17 +47,38 @@ static void drop_received(struct replica *r)
     keyspace_flush(r->keyspace, -1, false);
 }
 
+/* Asks nobody now, but soon. */
+static void ask_later(struct replica *r)
+{
+    r->received_us = replica_now(r) - (TRANSFER_SILENT_US - TRANSFER_CHOOSE_US);
+    r->refusals = 0;
+}
+
 static void ask(struct replica *r)
 {
     drop_received(r);
     r->asked_us = r->received_us = replica_now(r);
     r->received_bytes = 0;
+    r->ask_number++; /* whatever still comes belongs to an earlier one */
     if (!choose_peer(r)) {
-        r->received_us -= TRANSFER_SILENT_US - TRANSFER_CHOOSE_US;
+        ask_later(r);
         return;
     }
+    uint16_t bit = (uint16_t)(1u << r->receiving_from);
+    struct frame_ask asked = {.number = r->ask_number, .lap = r->order ? rabia_frontier(r->order) : 0,
+                              .position = r->apply.position > r->roster.position ? r->apply.position : r->roster.position,
+                              .is_former_bad = r->bad_from & bit};
+    r->bad_from &= (uint16_t)~bit;
     log_notice("replica", "asking member %u for a snapshot", r->members[r->receiving_from].id);
-    link_send_bytes(&r->links[r->receiving_from], FRAME_SNAPSHOT_ASK, slice_make("", 0));
+    buf_clear(&r->chunk_scratch);
+    frame_add_ask(&r->chunk_scratch, &asked);
+    link_send_bytes(&r->links[r->receiving_from], FRAME_SNAPSHOT_ASK, buf_slice(&r->chunk_scratch));
+}
+
+static void ask_another(struct replica *r)
+{
+    r->bad_from |= (uint16_t)(1u << r->receiving_from);
+    ask(r);
 }
 
 void transfer_want(struct replica *r)
@@ -198,13 +119,13 @@ static void install(struct replica *r)
         roster_find(&state.roster, r->self_id) != r->self) {
         log_warning("replica", "the snapshot from member %u knows nothing of this one",
                     r->members[r->receiving_from].id);
-        ask(r);
+        ask_another(r);
         return;
     }
     proposer_abandon(&r->proposer);
     if (!rabia_install(r->order, state.core, replica_now(r), (uint64_t)loop_wall_ms(r->loop), &r->out)) {
         log_warning("replica", "the snapshot from member %u is not ahead of what is here", r->members[r->receiving_from].id);
-        ask(r);
+        ask_another(r);
         return;
     }
     r->roster = state.roster;
@@ -218,6 +139,9 @@ static void install(struct replica *r)
     snapshot_reader_free(r->receiving);
     r->receiving = NULL;
     r->is_installing = false;
+    r->bad_from = 0;
+    r->refusals = 0;
+    sending_drop(r);
     r->transfers_in++;
     r->wants_save = true;
     ordering_honour(r);
@@ -231,9 +155,14 @@ static bool may_receive(const struct replica *r)
     return r->formation.own.stage == FORMATION_FORMED || r->formation.own.stage == FORMATION_REJOINING;
 }
 
-void transfer_data(struct replica *r, uint8_t peer, struct slice bytes)
+static bool is_awaited(const struct replica *r, uint8_t peer, uint64_t number)
 {
-    if (!r->is_installing || peer != r->receiving_from || (!r->receiving && r->received_bytes > 0))
+    return r->is_installing && peer == r->receiving_from && number == r->ask_number;
+}
+
+void transfer_data(struct replica *r, uint8_t peer, uint64_t number, struct slice bytes)
+{
+    if (!is_awaited(r, peer, number) || (!r->receiving && r->received_bytes > 0))
         return;
     /* The data of one who is READY stands still; later it asks anew. */
     if (!may_receive(r)) {
@@ -244,55 +173,71 @@ void transfer_data(struct replica *r, uint8_t peer, struct slice bytes)
         begin_receiving(r);
     r->received_us = replica_now(r);
     r->received_bytes += bytes.len;
+    r->refusals = 0;
     switch (snapshot_feed(r->receiving, bytes.ptr, bytes.len)) {
     case STATUS_AGAIN: break;
     case STATUS_OK: install(r); break;
     default:
         log_warning("replica", "the snapshot from member %u is no good: %s", r->members[peer].id,
                     snapshot_reader_error(r->receiving));
-        ask(r);
+        ask_another(r);
     }
 }
 
-void transfer_ended(struct replica *r, uint8_t peer, bool is_complete)
+static int count_of_others(const struct replica *r)
 {
-    if (!r->is_installing || peer != r->receiving_from)
+    int count = 0;
+    for (uint8_t i = 0; i < r->member_count; i++)
+        count += i != r->self && peers_is_heard(r, i);
+    return count;
+}
+
+void transfer_ended(struct replica *r, uint8_t peer, uint64_t number, enum frame_snapshot_end end)
+{
+    if (!is_awaited(r, peer, number))
         return;
-    log_warning("replica", "the snapshot from member %u %s", r->members[peer].id,
-                is_complete ? "ended too early" : "was broken off");
+    if (end == FRAME_SNAPSHOT_REFUSED) {
+        log_notice("replica", "member %u cannot send a snapshot now", r->members[peer].id);
+        if (++r->refusals >= count_of_others(r)) {
+            r->ask_number++;
+            ask_later(r);
+            return;
+        }
+    } else {
+        log_warning("replica", "the snapshot from member %u %s", r->members[peer].id,
+                    end == FRAME_SNAPSHOT_COMPLETE ? "ended too early" : "was broken off");
+    }
     ask(r);
 }
 
 void transfer_lost(struct replica *r, uint8_t peer)
 {
-    end_sending(r, peer);
     if (r->is_installing && peer == r->receiving_from)
         r->received_us = 0; /* ask another at the end of this pass */
 }
 
 /* --- the passing of time -------------------------------------------------- */
 
-void transfer_pass_end(struct replica *r)
+uint64_t transfer_pass_end(struct replica *r)
 {
-    for (uint8_t i = 0; i < r->member_count; i++)
-        if (r->sending[i].source && stream_is_paused(r->sending[i].source) && !is_congested(&r->links[i]))
-            stream_resume(r->sending[i].source);
-    if (r->is_installing && may_receive(r) && replica_now(r) > r->received_us + TRANSFER_SILENT_US)
+    if (!r->is_installing || !may_receive(r))
+        return UINT64_MAX;
+    if (replica_now(r) > r->received_us + TRANSFER_SILENT_US)
         ask(r);
+    return r->received_us + TRANSFER_SILENT_US + 1;
 }
 
 bool transfer_give_up(struct replica *r)
 {
     bool is_data_gone = r->is_installing && r->apply.position == 0;
     drop_received(r);
+    sending_drop(r);
     r->is_installing = false;
     return is_data_gone;
 }
 
 void transfer_free(struct replica *r)
 {
-    for (uint8_t i = 0; i < r->member_count; i++)
-        end_sending(r, i);
     if (r->receiving)
         snapshot_reader_free(r->receiving);
     r->receiving = NULL;

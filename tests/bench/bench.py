@@ -7,6 +7,8 @@ Settings: kvstore alone, kvstore with three replicas (clients spread over all),
 redis alone, redis with two replicas, and the same with WAIT 1 after each SET, all
 without a journal; with --disk the same with one, flushed every second or before
 each answer, and three members of etcd 3.4 through its JSON gateway.
+With --down three replicas with the third killed against the same with all up, clients on the first
+two in both.
 SET and GET of 64-byte values under a million random keys by 50 clients, with
 pipelines of 1, 16 and 128.  Settings take turns within every round, so that
 what the machine does meanwhile meets all of them; figures are medians over
@@ -36,16 +38,18 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # Ours against theirs, as ratios are printed.
 COMPARED = [("kvstore-1", "redis-1"), ("kvstore-3", "redis-3"), ("kvstore-3", "redis-3-wait"),
             ("kvstore-1-everysec", "redis-1-everysec"), ("kvstore-1-always", "redis-1-always"),
-            ("kvstore-3-everysec", "redis-3-everysec"), ("kvstore-3-always", "etcd-3")]
+            ("kvstore-3-everysec", "redis-3-everysec"), ("kvstore-3-always", "etcd-3"),
+            *(("kvstore-3-%s-down" % mode, "kvstore-3-%s-two" % mode) for mode in ("none", "everysec", "always"))]
 IN_MEMORY = "kvstore-1,kvstore-3,redis-1,redis-3,redis-3-wait"
 ON_DISK = "kvstore-1-everysec,redis-1-everysec,kvstore-1-always,redis-1-always,kvstore-3-everysec,redis-3-everysec,kvstore-3-always,etcd-3"
+ONE_DOWN = ",".join("%s,%s" % pair[::-1] for pair in COMPARED if pair[0].endswith("-down"))
 
 
 class Setting:
     """Servers and the ports the load goes to."""
 
-    def __init__(self, name, processes, ports, set_kind="set"):
-        self.name, self.processes, self.ports, self.set_kind = name, processes, ports, set_kind
+    def __init__(self, name, processes, ports, set_kind="set", cluster=None):
+        self.name, self.processes, self.ports, self.set_kind, self.cluster = name, processes, ports, set_kind, cluster
 
     def cpu(self):
         user = system = 0.0
@@ -63,6 +67,8 @@ class Setting:
         for server in self.processes:
             server.kill()
             server.remove()
+        if self.cluster:
+            self.cluster.remove()
 
 
 def redis(options=()):
@@ -117,8 +123,10 @@ def etcd(name):
 
 
 def start(name, binary, options):
-    """name: who, how many, and how the journal is flushed, "" for none."""
-    who, count, mode = (name.split("-") + [""])[:3]
+    """name: who, how many, how the journal is flushed ("" or none: there is none), and two: clients on
+    the first two alone; down: and the third killed."""
+    who, count, mode, variant = (name.split("-") + ["", ""])[:4]
+    mode = "" if mode == "none" else mode
     if who == "etcd":
         return etcd(name)
     if who == "redis":
@@ -134,7 +142,10 @@ def start(name, binary, options):
         server.start()
         return Setting(name, [server], [server.port])
     cluster = servers.Cluster(int(count), wanted).start()
-    return Setting(name, list(cluster), [server.port for server in cluster])
+    serving = list(cluster)[:2] if variant else list(cluster)
+    if variant == "down":
+        cluster[3].kill()
+    return Setting(name, serving if variant == "down" else list(cluster), [server.port for server in serving], cluster=cluster)
 
 
 def load(arguments, setting, kind, depth, seconds, seed):
@@ -161,10 +172,10 @@ def median(results, field):
 
 
 def table(rows, out):
-    out("%-13s %-4s %5s %12s %8s %8s %8s %9s %9s %9s" % (
+    out("%-23s %-4s %5s %12s %8s %8s %8s %9s %9s %9s" % (
         "", "", "pipe", "ops/s", "cpu", "user", "system", "p50 us", "p99 us", "max us"))
     for (name, kind, depth), results in rows.items():
-        out("%-13s %-4s %5d %12s %8.2f %8.2f %8.2f %9d %9d %9d" % (
+        out("%-23s %-4s %5d %12s %8.2f %8.2f %8.2f %9d %9d %9d" % (
             name, kind, depth, "{:,.0f}".format(median(results, "rate")), median(results, "cpu"),
             median(results, "cpu_user"), median(results, "cpu_system"), median(results, "p50_us"),
             median(results, "p99_us"), median(results, "max_us")))
@@ -172,7 +183,7 @@ def table(rows, out):
 
 def ratios(rows, out):
     found = []
-    out("%-27s %-4s %5s %10s %10s %10s %10s" % ("", "", "pipe", "ops/s", "cpu", "p50", "p99"))
+    out("%-43s %-4s %5s %10s %10s %10s %10s" % ("", "", "pipe", "ops/s", "cpu", "p50", "p99"))
     kinds = sorted({(kind, depth) for _, kind, depth in rows}, key=lambda k: (k[0] != "SET", k[1]))
     for ours, theirs in COMPARED:
         for kind, depth in kinds:
@@ -185,7 +196,7 @@ def ratios(rows, out):
             row = {"ours": ours, "theirs": theirs, "kind": kind, "pipeline": depth, "rate": of("rate"), "cpu": of("cpu"),
                    "p50": of("p50_us"), "p99": of("p99_us")}
             found.append(row)
-            out("%-27s %-4s %5d %9.2fx %9.2fx %9.2fx %9.2fx" % (
+            out("%-43s %-4s %5d %9.2fx %9.2fx %9.2fx %9.2fx" % (
                 ours + " : " + theirs, kind, depth, row["rate"], row["cpu"], row["p50"], row["p99"]))
     return found
 
@@ -202,6 +213,7 @@ def main():
     parser.add_argument("--pipelines", default="1,16,128")
     parser.add_argument("--only", default=IN_MEMORY, help="settings")
     parser.add_argument("--disk", action="store_true", help="the settings that keep a journal instead, etcd among them")
+    parser.add_argument("--down", action="store_true", help="three replicas with one down, against all up")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.5 s")
     parser.add_argument("--smoke", action="store_true", help="does it work; figures mean nothing")
     parser.add_argument("--out", default="build/bench", help="where the JSON goes")
@@ -209,6 +221,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.disk:
         arguments.only = ON_DISK
+    if arguments.down:
+        arguments.only = ONE_DOWN
     if arguments.quick:
         arguments.pairs, arguments.seconds = 2, 0.5
     if arguments.smoke:

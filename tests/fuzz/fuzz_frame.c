@@ -56,12 +56,29 @@ static void check_claim(const struct frame *read)
     buf_deinit(&out);
 }
 
+static void check_snapshot_frames(const struct frame *frame)
+{
+    struct frame_ask ask;
+    struct slice bytes;
+    uint64_t number;
+    enum frame_snapshot_end end;
+    struct buf out = {0};
+    if (frame_read_ask(frame, &ask) == STATUS_OK) {
+        frame_add_ask(&out, &ask);
+        CHECK(slice_equal(buf_slice(&out), slice_make(frame->payload, (size_t)(frame->end - frame->payload))));
+    }
+    if (frame_read_piece(frame, &number, &bytes) == STATUS_OK)
+        CHECK(bytes.ptr + bytes.len == frame->end);
+    if (frame_read_snapshot_end(frame, &number, &end) == STATUS_OK)
+        CHECK(end < FRAME_SNAPSHOT_END_END);
+    buf_deinit(&out);
+}
+
 static void read_frame(const struct frame *frame, struct frame_assembly *assembly)
 {
     struct frame_messages messages = {0};
     struct frame_digest digest;
     uint64_t word;
-    uint8_t byte;
     enum status status = frame_read_messages(frame, &messages);
     CHECK(messages.count <= (size_t)(frame->end - frame->payload));
     if (status == STATUS_OK)
@@ -71,7 +88,7 @@ static void read_frame(const struct frame *frame, struct frame_assembly *assembl
         CHECK(digest.part < digest.part_count);
     check_claim(frame);
     (void)!frame_read_word(frame, &word);
-    (void)!frame_read_byte(frame, &byte);
+    check_snapshot_frames(frame);
     switch (frame_read_chunk(frame, assembly)) {
     case STATUS_OK:
         CHECK(assembly->message.batch);

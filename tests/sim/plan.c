@@ -40,6 +40,7 @@ static void draw_core(struct plan *plan, struct random *random)
     o->clock_tolerance_ms = PICK(random, 20, 500, 500);
     o->history_bytes_max = (size_t)PICK(random, 4 << 10, 64 << 10, 256 << 20, 256 << 20, 256 << 20);
     o->answer_bytes_max = (size_t)PICK(random, 1, 512, 4096, 1 << 20, 1 << 20);
+    o->held_bytes_max = o->answer_bytes_max <= 512 ? 300 : (size_t)64 << 20; /* no draw of its own: seeds keep their plans */
     o->skip_ahead_max = (uint32_t)PICK(random, 1, 2, 8, 64, 64, RABIA_AHEAD / 2 - 1);
 }
 

@@ -54,7 +54,13 @@ static void test_doubles_and_forgets(void **state)
     assert_int_equal(limit(&s), 2 * CEILING);
     for (int i = 0; i < 100; i++)
         suspicion_double(&s, 20 + SUSPICION_FORGET_US);
-    assert_int_equal(limit(&s), (uint64_t)CEILING << SUSPICION_DOUBLINGS_MAX);
+    assert_int_equal(limit(&s), SUSPICION_CEILINGS * CEILING);
+    /* A quick lane's patience grows as often as it may. */
+    struct suspicion quick = {0};
+    uint64_t now_us = settle(&quick, 100, 100, 1);
+    for (int i = 0; i < 100; i++)
+        suspicion_double(&quick, now_us);
+    assert_int_equal(limit(&quick), (uint64_t)FLOOR << SUSPICION_DOUBLINGS_MAX);
 }
 
 static void test_phi_rises(void **state)

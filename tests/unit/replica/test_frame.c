@@ -124,7 +124,7 @@ static void test_messages_come_back(void **state)
     buf_deinit(&out);
 }
 
-static void test_words_bytes_and_digests_come_back(void **state)
+static void test_words_and_digests_come_back(void **state)
 {
     (void)state;
     struct buf out = {0};
@@ -135,13 +135,9 @@ static void test_words_bytes_and_digests_come_back(void **state)
     size_t begin = frame_begin(&out, FRAME_PING, &identity);
     frame_add_word(&out, 0x1122334455667788);
     frame_end(&out, begin);
-    begin = frame_begin(&out, FRAME_STATE, &identity);
-    frame_add_byte(&out, 2);
-    frame_end(&out, begin);
 
     struct frame frame;
     uint64_t word;
-    uint8_t byte;
     assert_int_equal(frame_parse(buf_head(&out), buf_size(&out), &frame), STATUS_OK);
     assert_identity(&frame, FRAME_DIGEST);
     assert_int_equal(frame_read_digest(&frame, &read), STATUS_OK);
@@ -155,13 +151,60 @@ static void test_words_bytes_and_digests_come_back(void **state)
     assert_int_equal(frame_parse(buf_head(&out), buf_size(&out), &frame), STATUS_OK);
     assert_int_equal(frame_read_word(&frame, &word), STATUS_OK);
     assert_int_equal(word, 0x1122334455667788);
-    assert_int_equal(frame_read_byte(&frame, &byte), STATUS_MALFORMED);
-    buf_consume(&out, frame.size);
-    assert_int_equal(frame_parse(buf_head(&out), buf_size(&out), &frame), STATUS_OK);
-    assert_int_equal(frame_read_byte(&frame, &byte), STATUS_OK);
-    assert_int_equal(byte, 2);
     assert_int_equal(frame_read_digest(&frame, &read), STATUS_MALFORMED);
     buf_deinit(&out);
+}
+
+/* A frame of one kind with this payload, parsed; it lives in out. */
+static struct frame frame_of(struct buf *out, enum frame_kind kind, const struct buf *payload)
+{
+    struct frame frame;
+    buf_clear(out);
+    frame_begin(out, kind, &identity);
+    buf_append_slice(out, buf_slice(payload));
+    frame_end(out, 0);
+    assert_int_equal(frame_parse(buf_head(out), buf_size(out), &frame), STATUS_OK);
+    return frame;
+}
+
+static void test_snapshot_frames(void **state)
+{
+    (void)state;
+    struct buf out = {0}, payload = {0};
+    struct frame_ask ask = {.number = UINT64_MAX, .lap = 7, .position = 9, .is_former_bad = true}, asked;
+    frame_add_ask(&payload, &ask);
+    struct frame frame = frame_of(&out, FRAME_SNAPSHOT_ASK, &payload);
+    assert_int_equal(frame_read_ask(&frame, &asked), STATUS_OK);
+    assert_true(asked.number == ask.number && asked.lap == 7 && asked.position == 9 && asked.is_former_bad);
+    frame.end--;
+    assert_int_equal(frame_read_ask(&frame, &asked), STATUS_MALFORMED);
+    buf_head(&payload)[24] = 2;
+    frame = frame_of(&out, FRAME_SNAPSHOT_ASK, &payload);
+    assert_int_equal(frame_read_ask(&frame, &asked), STATUS_MALFORMED);
+
+    uint64_t number;
+    struct slice bytes;
+    buf_clear(&payload);
+    frame_add_word(&payload, 5);
+    buf_append(&payload, "abc", 3);
+    frame = frame_of(&out, FRAME_SNAPSHOT_DATA, &payload);
+    assert_int_equal(frame_read_piece(&frame, &number, &bytes), STATUS_OK);
+    assert_int_equal(number, 5);
+    assert_true(slice_is(bytes, "abc"));
+    frame.end = frame.payload + 7;
+    assert_int_equal(frame_read_piece(&frame, &number, &bytes), STATUS_MALFORMED);
+
+    enum frame_snapshot_end end;
+    buf_clear(&payload);
+    frame_add_snapshot_end(&payload, 6, FRAME_SNAPSHOT_REFUSED);
+    frame = frame_of(&out, FRAME_SNAPSHOT_END, &payload);
+    assert_int_equal(frame_read_snapshot_end(&frame, &number, &end), STATUS_OK);
+    assert_true(number == 6 && end == FRAME_SNAPSHOT_REFUSED);
+    buf_head(&payload)[8] = FRAME_SNAPSHOT_END_END;
+    frame = frame_of(&out, FRAME_SNAPSHOT_END, &payload);
+    assert_int_equal(frame_read_snapshot_end(&frame, &number, &end), STATUS_MALFORMED);
+    buf_deinit(&out);
+    buf_deinit(&payload);
 }
 
 static void test_claims_come_back(void **state)
@@ -485,7 +528,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_come_back),
-        cmocka_unit_test(test_words_bytes_and_digests_come_back),
+        cmocka_unit_test(test_words_and_digests_come_back),
+        cmocka_unit_test(test_snapshot_frames),
         cmocka_unit_test(test_claims_come_back),
         cmocka_unit_test(test_every_prefix_asks_for_more),
         cmocka_unit_test(test_every_flipped_bit_is_noticed),
