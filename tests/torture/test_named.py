@@ -469,3 +469,19 @@ def test_a_removed_member_is_no_witness(make_cluster):
     cluster.wait_up()
     assert cluster[3].ask("GET", "k") == b"new"
     servers.wait_for(lambda: cluster[2].state() == "removed", "2 to know that it was replaced")
+
+
+def test_a_new_one_saves_nothing_before_it_belongs(make_cluster):
+    """A snapshot of nobody's data would lie in its way when it starts again."""
+    cluster = make_cluster()
+    cluster.join(4)
+    servers.wait_for(lambda: cluster[4].state() == "joining", "4 to ask")
+    for words in (("BGSAVE",), ("SAVE",)):
+        reply = cluster[4].connect().call(*words)
+        assert reply[0] == "-" and b"in progress" not in reply[1], reply
+    cluster[4].kill()
+    cluster[4].start()
+    assert cluster[1].ask("RABIA", "ADD", 4, cluster.network.address(4)) == b"OK"
+    cluster.gone.discard(4)
+    cluster.wait_up()
+    cluster.wait_equal()
