@@ -917,6 +917,7 @@ void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
     CHECK(value >= setting_bounds[setting].min);
     CHECK(value <= setting_bounds[setting].max);
     ks->env.settings.values[setting] = value;
+    ks->env.settings.agreed |= UINT32_C(1) << setting;
 }
 
 /* --- changes --------------------------------------------------------------- */

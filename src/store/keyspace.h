@@ -197,7 +197,8 @@ const struct settings *keyspace_settings(const struct keyspace *ks);
 /* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none.  Shapes nodes of lists, which is
  * nothing a digest sees, and is not kept in snapshots. */
 void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes);
-/* setting is an enum setting, value within its bounds. */
+/* setting is an enum setting, value within its bounds.  It counts as agreed
+ * from then on. */
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
 
 /* --- being told ------------------------------------------------------------ *
