@@ -73,6 +73,8 @@ static bool add_to_zset(struct loading *l, struct slice member, double score)
     return true;
 }
 
+typedef bool read_score_fn(struct rdb_reader *r, double *score);
+
 static bool read_score_text(struct rdb_reader *r, double *score)
 {
     struct slice length, text;
@@ -86,7 +88,7 @@ static bool read_score_text(struct rdb_reader *r, double *score)
     return count != SCORE_NAN && rdb_read_bytes(r, count, &text) && slice_to_double(text, score) && !isnan(*score);
 }
 
-static bool take_scored(struct loading *l, bool (*read_score)(struct rdb_reader *r, double *score))
+static bool take_scored(struct loading *l, read_score_fn *read_score)
 {
     struct rdb_text t;
     double score;
@@ -97,14 +99,38 @@ static bool take_scored(struct loading *l, bool (*read_score)(struct rdb_reader 
     return is_sound;
 }
 
-static bool take_zset_member(struct loading *l)
+/* The length of the longest of count members. */
+static bool measure(struct rdb_reader r, uint64_t count, read_score_fn *read_score, size_t *longest)
 {
-    return take_scored(l, rdb_read_double);
+    for (*longest = 0; count > 0; count--) {
+        struct rdb_text t;
+        double score;
+        if (!rdb_read_string(&r, &t))
+            return false;
+        *longest = t.bytes.len > *longest ? t.bytes.len : *longest;
+        rdb_text_free(&t);
+        if (!read_score(&r, &score))
+            return false;
+    }
+    return true;
 }
 
-static bool take_old_zset_member(struct loading *l)
+/* The form is chosen first: a score of -0 is 0 in the compact one, and would
+ * stay so. */
+static bool take_scores(struct loading *l, read_score_fn *read_score)
 {
-    return take_scored(l, read_score_text);
+    uint64_t count;
+    size_t longest = 0;
+    if (!rdb_read_length(&l->r, &count) || count == 0)
+        return false;
+    bool may_be_compact = count <= (uint64_t)setting_value(&l->env->settings, SETTING_ZSET_MAX_LISTPACK_ENTRIES);
+    if (may_be_compact && !measure(l->r, count, read_score, &longest))
+        return false;
+    l->v = zset_create_for(l->env, (size_t)count, longest);
+    for (uint64_t i = 0; i < count; i++)
+        if (!take_scored(l, read_score))
+            return false;
+    return true;
 }
 
 static bool take_hash_pair(struct loading *l)
@@ -245,14 +271,11 @@ static bool load_set(struct loading *l, enum rdb_form form)
 
 static bool load_zset(struct loading *l, enum rdb_form form)
 {
+    if (form == RDB_ZSET || form == RDB_ZSET_TEXT)
+        return take_scores(l, form == RDB_ZSET ? rdb_read_double : read_score_text);
     l->v = zset_create();
-    bool is_sound = false;
-    switch (form) {
-    case RDB_ZSET_TEXT: is_sound = take_all(l, take_old_zset_member); break;
-    case RDB_ZSET_ZIPLIST: is_sound = load_converted(l, rdb_ziplist_to_listpack, fill_zset); break;
-    case RDB_ZSET_LISTPACK: is_sound = load_listpack(l, fill_zset); break;
-    default: is_sound = take_all(l, take_zset_member);
-    }
+    bool is_sound = form == RDB_ZSET_LISTPACK ? load_listpack(l, fill_zset)
+                                              : load_converted(l, rdb_ziplist_to_listpack, fill_zset);
     return is_sound && zset_size(&l->v) > 0;
 }
 
