@@ -27,6 +27,7 @@ def test_values_move(pair2):
         ours = pair2.ours.run([[b"DUMP", b"k"]])[0][0][1]
         assert pair2.oracle.run([[b"RESTORE", b"back", b"0", ours]])[0][0] == ("+", b"OK")
         pair2.ours.run([[b"RENAME", b"k", b"back"]])
+        pair2.oracle.run([[b"DEL", b"k"]])
         for look in (["OBJECT", "ENCODING", "back"], ["GET", "back"], ["LRANGE", "back", 0, -1], ["SMEMBERS", "back"],
                      ["ZRANGE", "back", 0, -1, "WITHSCORES"], ["HGETALL", "back"]):
             pair2.check(*look)
