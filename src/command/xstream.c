@@ -290,8 +290,6 @@ static bool read_position(struct call *c, struct position *p)
 
 static const char *position_error(const struct xstream *s, const struct position *p)
 {
-    if (xstream_id_compare(p->id, s->max_deleted_id) < 0)
-        return "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
     if (s->length > 0 && xstream_id_compare(p->id, xstream_top_id(s)) < 0)
         return "ERR The ID specified in XSETID is smaller than the target stream top item";
     if (s->length > 0 && p->entries_added != -1 && s->length > (uint64_t)p->entries_added)

@@ -47,6 +47,8 @@ void xstream_reply_range(struct reply *r, const struct xstream *s, struct xstrea
 /* The stream and the group of arguments 1 and 2, as for reading.  False, with an
  * error written, if one is not there. */
 bool xstream_find_group(struct call *c, struct xstream **s, struct xstream_group **g);
+/* The same of the entry of argument 1, found before; e may be NULL. */
+bool xstream_group_in(struct call *c, const struct entry *e, struct xstream **s, struct xstream_group **g);
 /* The consumer, seen now; made, with its event, if it is not there. */
 struct xstream_consumer *xstream_meet_consumer(struct call *c, struct xstream_group *g, struct slice name,
                                              struct slice key);

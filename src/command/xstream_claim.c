@@ -178,9 +178,15 @@ static bool read_claim(struct call *c, struct claim *claim, struct xstream_id *i
     return true;
 }
 
+/* The consumer who claims; made only when there is something for it. */
+static struct xstream_consumer *claimer(struct call *c, struct xstream_group *g)
+{
+    return xstream_meet_consumer(c, g, c->argv[3], c->argv[1]);
+}
+
 /* True if it was claimed, and replied. */
 static bool claim_one(struct call *c, const struct claim *claim, struct xstream *s, struct xstream_group *g,
-                      struct xstream_consumer *consumer, struct xstream_id id)
+                      struct xstream_id id)
 {
     struct xstream_pending *p = xstream_pending_find(g, id);
     if (!xstream_has(s, id)) {
@@ -193,6 +199,7 @@ static bool claim_one(struct call *c, const struct claim *claim, struct xstream 
         return false;
     if (p && claim->idle_min_ms > 0 && idle_ms(c, p->delivered_ms) < claim->idle_min_ms)
         return false;
+    struct xstream_consumer *consumer = claimer(c, g);
     if (!p)
         p = xstream_pending_create(s, g, consumer, id, c->now_ms);
     p->delivered_ms = claim->delivered_ms;
@@ -215,12 +222,11 @@ static void claim_all(struct call *c, const struct claim *claim, struct xstream 
     bool has_moved = xstream_id_compare(claim->last_id, g->last_id) > 0;
     if (has_moved)
         g->last_id = claim->last_id;
-    struct xstream_consumer *consumer = xstream_meet_consumer(c, g, c->argv[3], c->argv[1]);
     size_t claimed = 0;
     uint64_t before = keyspace_changes(c->ks);
     struct reply_deferred begin = reply_begin(c->reply);
     for (int i = 0; i < claim->id_count; i++)
-        claimed += claim_one(c, claim, s, g, consumer, ids[i]);
+        claimed += claim_one(c, claim, s, g, ids[i]);
     reply_end_array(c->reply, begin, claimed);
     xstream_count_changes(c, has_moved && keyspace_changes(c->ks) == before);
 }
@@ -294,7 +300,7 @@ static void swept_deinit(struct swept *w)
 }
 
 static void sweep_one(struct call *c, const struct sweep *sweep, struct xstream *s, struct xstream_group *g,
-                      struct xstream_consumer *consumer, struct xstream_pending *p, struct swept *w)
+                      struct xstream_pending *p, struct swept *w)
 {
     if (!xstream_has(s, p->id)) {
         xstream_reply_id(&w->gone_reply, p->id);
@@ -307,7 +313,7 @@ static void sweep_one(struct call *c, const struct sweep *sweep, struct xstream 
         return;
     p->delivered_ms = c->now_ms;
     p->deliveries += !sweep->is_id_only;
-    xstream_pending_give(p, consumer);
+    xstream_pending_give(p, claimer(c, g));
     if (sweep->is_id_only)
         xstream_reply_id(&w->claimed_reply, p->id);
     else
@@ -317,8 +323,8 @@ static void sweep_one(struct call *c, const struct sweep *sweep, struct xstream 
 }
 
 /* Returns where the next sweep goes on; zero at the end. */
-static struct xstream_id sweep_all(struct call *c, const struct sweep *sweep, struct xstream *s, struct xstream_group *g,
-                                  struct xstream_consumer *consumer, struct swept *w)
+static struct xstream_id sweep_all(struct call *c, const struct sweep *sweep, struct xstream *s,
+                                   struct xstream_group *g, struct swept *w)
 {
     enum { LOOKS = 10 }; /* at so many entries for each one wanted */
     int64_t looks = sweep->count <= INT64_MAX / LOOKS ? sweep->count * LOOKS : INT64_MAX;
@@ -331,7 +337,7 @@ static struct xstream_id sweep_all(struct call *c, const struct sweep *sweep, st
         struct xstream_id id = p->id;
         if (looks-- == 0 || (int64_t)(w->claimed + w->gone) == sweep->count)
             return id;
-        sweep_one(c, sweep, s, g, consumer, p, w);
+        sweep_one(c, sweep, s, g, p, w);
         next = id;
         if (!xstream_id_increment(&next))
             return XSTREAM_ID_ZERO;
@@ -345,10 +351,11 @@ static void xautoclaim_command(struct call *c)
     struct xstream_group *g;
     struct swept w;
     struct slice bytes;
-    if (!read_sweep(c, &sweep) || !xstream_find_group(c, &s, &g))
+    const struct entry *e = call_find(c, 1);
+    if (!read_sweep(c, &sweep) || !xstream_group_in(c, e, &s, &g))
         return;
     swept_init(&w, c->reply);
-    struct xstream_id next = sweep_all(c, &sweep, s, g, xstream_meet_consumer(c, g, c->argv[3], c->argv[1]), &w);
+    struct xstream_id next = sweep_all(c, &sweep, s, g, &w);
     reply_array(c->reply, 3);
     xstream_reply_id(c->reply, next);
     reply_array(c->reply, w.claimed);

@@ -28,14 +28,9 @@ static bool read_timeout(struct call *c, int index, int64_t *timeout_ms)
 {
     if (!call_int64_or(c, index, timeout_ms, "ERR timeout is not an integer or out of range"))
         return false;
-    const char *error = NULL;
     if (*timeout_ms < 0)
-        error = "ERR timeout is negative";
-    else if (*timeout_ms > INT64_MAX - c->now_ms)
-        error = "ERR timeout is out of range";
-    if (error)
-        reply_error(c->reply, error);
-    return !error;
+        reply_error(c->reply, "ERR timeout is negative");
+    return *timeout_ms >= 0;
 }
 
 static bool read_streams(struct call *c, int index, struct reading *r)
@@ -45,9 +40,7 @@ static bool read_streams(struct call *c, int index, struct reading *r)
     r->xstream_count = arguments / 2;
     if (arguments % 2 == 0)
         return true;
-    reply_error_format(c->reply,
-                       "ERR Unbalanced '%s' list of streams: for each stream key an ID or '%c' must be specified.",
-                       c->command->name, r->is_of_group ? '>' : '$');
+    reply_error(c->reply, "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.");
     return false;
 }
 

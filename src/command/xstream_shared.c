@@ -169,9 +169,15 @@ void xstream_reply_range(struct reply *r, const struct xstream *s, struct xstrea
 
 bool xstream_find_group(struct call *c, struct xstream **s, struct xstream_group **g)
 {
-    struct entry *e;
-    if (!call_find_type(c, 1, VALUE_STREAM, &e))
+    return xstream_group_in(c, call_find(c, 1), s, g);
+}
+
+bool xstream_group_in(struct call *c, const struct entry *e, struct xstream **s, struct xstream_group **g)
+{
+    if (e && entry_type(e) != VALUE_STREAM) {
+        reply_error(c->reply, ERROR_WRONG_TYPE);
         return false;
+    }
     struct value v = e ? entry_value(e) : (struct value){0};
     *s = xstream_of(&v);
     *g = e ? xstream_group_find(*s, c->argv[2]) : NULL;

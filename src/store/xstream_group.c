@@ -230,7 +230,7 @@ static bool has_gap_from(const struct xstream *s, struct xstream_id id)
 {
     if (s->length == 0 || xstream_id_is_zero(s->max_deleted_id))
         return false;
-    return xstream_id_compare(id, s->max_deleted_id) <= 0;
+    return xstream_id_compare(s->first_id, s->max_deleted_id) <= 0 && xstream_id_compare(id, s->max_deleted_id) <= 0;
 }
 
 int64_t xstream_added_until(const struct xstream *s, struct xstream_id id)
