@@ -301,6 +301,20 @@ static const char *const memory_policies[] = {"volatile-lru", "volatile-lfu", "v
 static const char *const journal_modes[] = {"always", "everysec", "no", NULL}; /* as enum journal_mode */
 static const char *const compressions[] = {"no", "lz4", NULL};
 
+static bool set_key_metadata(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX])
+{
+    if (!slice_is(text, "yes") && !slice_is(text, "no"))
+        return refuse(error, "argument must be 'yes' or 'no'");
+    c->settings[SETTING_KEY_METADATA] = slice_is(text, "yes");
+    return true;
+}
+
+static void print_key_metadata(const struct config *c, struct buf *out)
+{
+    buf_printf(out, "%s", c->settings[SETTING_KEY_METADATA] ? "yes" : "no");
+}
+
+#define AGREED (CONFIG_RUNTIME | CONFIG_AGREED)
 #define AT(field) .offset = offsetof(struct config, field)
 #define LIMITS(low, high) .min = (low), .max = (high)
 #define MIB (INT64_C(1) << 20)
@@ -387,6 +401,37 @@ const struct config_row config_rows[] = {
      .unit = "lz4 or no", .effect = "How snapshots are compressed."},
     {"restore", CONFIG_TEXT, 0, AT(restore), "", LIMITS(0, TEXT_MAX), .unit = "path",
      .effect = "A snapshot file to begin a new store or cluster with; refused where dir holds one already."},
+    {"hash-max-listpack-entries", CONFIG_SIGNED, AGREED, AT(settings[SETTING_HASH_MAX_LISTPACK_ENTRIES]), "512",
+     LIMITS(0, INT64_MAX), .alias = "hash-max-ziplist-entries", .unit = "fields",
+     .effect = "A hash of no more fields is held in one block; this and the options down to key-metadata are shared by "
+               "all members: CONFIG SET changes them everywhere, and a file's value counts only in a new cluster, or "
+               "alone."},
+    {"hash-max-listpack-value", CONFIG_BYTES, AGREED, AT(settings[SETTING_HASH_MAX_LISTPACK_VALUE]), "64",
+     LIMITS(0, INT64_MAX), .alias = "hash-max-ziplist-value", .unit = "bytes",
+     .effect = "Unless one of its fields or values is longer."},
+    {"list-max-listpack-size", CONFIG_SIGNED, AGREED, AT(settings[SETTING_LIST_MAX_LISTPACK_SIZE]), "-2",
+     LIMITS(INT32_MIN, INT32_MAX), .alias = "list-max-ziplist-size", .unit = "elements, or -1 to -5",
+     .effect = "How many elements of a list share a block, or, from -1 to -5, that a block takes 4, 8, 16, 32 or 64 KiB."},
+    {"list-compress-depth", CONFIG_SIGNED, AGREED, AT(settings[SETTING_LIST_COMPRESS_DEPTH]), "0", LIMITS(0, INT32_MAX),
+     .unit = "blocks", .effect = "Accepted for compatibility; lists are not compressed."},
+    {"set-max-intset-entries", CONFIG_SIGNED, AGREED, AT(settings[SETTING_SET_MAX_INTSET_ENTRIES]), "512",
+     LIMITS(0, INT64_MAX), .unit = "members", .effect = "A set of no more integers is held in one sorted block."},
+    {"zset-max-listpack-entries", CONFIG_SIGNED, AGREED, AT(settings[SETTING_ZSET_MAX_LISTPACK_ENTRIES]), "128",
+     LIMITS(0, INT64_MAX), .alias = "zset-max-ziplist-entries", .unit = "members",
+     .effect = "A sorted set of no more members is held in one block."},
+    {"zset-max-listpack-value", CONFIG_BYTES, AGREED, AT(settings[SETTING_ZSET_MAX_LISTPACK_VALUE]), "64",
+     LIMITS(0, INT64_MAX), .alias = "zset-max-ziplist-value", .unit = "bytes",
+     .effect = "Unless one of its members is longer."},
+    {"hll-sparse-max-bytes", CONFIG_BYTES, AGREED, AT(settings[SETTING_HLL_SPARSE_MAX_BYTES]), "3000",
+     LIMITS(0, INT64_MAX), .unit = "bytes", .effect = "Up to this size a HyperLogLog keeps its sparse form."},
+    {"stream-node-max-bytes", CONFIG_BYTES, AGREED, AT(settings[SETTING_STREAM_NODE_MAX_BYTES]), "4096",
+     LIMITS(0, INT64_MAX), .unit = "bytes", .effect = "A block of a stream is full at this size; 0: at any."},
+    {"stream-node-max-entries", CONFIG_SIGNED, AGREED, AT(settings[SETTING_STREAM_NODE_MAX_ENTRIES]), "100",
+     LIMITS(0, INT64_MAX), .unit = "entries", .effect = "A block of a stream is full with so many entries; 0: never."},
+    {"key-metadata", CONFIG_SPECIAL, AGREED, .default_text = "no", .set = set_key_metadata,
+     .print = print_key_metadata, .unit = "yes or no",
+     .effect = "Whether keys that are written remember their version and times for RABIA KEYINFO and SET IFVER, at 24 "
+               "bytes each."},
     {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
      .print = print_members, .unit = "id@host:port, several",
      .effect = "The members a new cluster begins with, at most 9, the same list on each; what a member remembers of "
@@ -422,7 +467,7 @@ _Static_assert(sizeof config_rows / sizeof *config_rows <= CONFIG_ROWS_MAX, "con
 const struct config_row *config_find_row(struct slice name)
 {
     for (size_t i = 0; i < config_row_count; i++)
-        if (slice_is(name, config_rows[i].name))
+        if (slice_is(name, config_rows[i].name) || (config_rows[i].alias && slice_is(name, config_rows[i].alias)))
             return &config_rows[i];
     return NULL;
 }
@@ -481,11 +526,11 @@ const char *config_conflict(const struct config *c)
 
 /* --- CONFIG GET and SET -------------------------------------------------- */
 
-/* Under which name a row is shown: its own, or as a pattern without wildcards
+/* How a name or alias is shown: itself, or as a pattern without wildcards
  * spells it.  ptr NULL if no pattern matches. */
-static struct slice shown_name(const struct config_row *row, const struct slice *patterns, int count)
+static struct slice shown_name(const char *own, const struct slice *patterns, int count)
 {
-    struct slice name = slice_from(row->name);
+    struct slice name = slice_from(own);
     for (int i = 0; i < count; i++)
         if (slice_glob(patterns[i], name, true))
             return slice_equal_nocase(patterns[i], name) ? patterns[i] : name;
@@ -498,12 +543,15 @@ void config_get(const struct config *c, const struct slice *patterns, int patter
     struct buf value;
     buf_init(&value);
     for (size_t i = 0; i < config_row_count; i++) {
-        struct slice name = shown_name(&config_rows[i], patterns, pattern_count);
-        if (!name.ptr)
-            continue;
-        buf_clear(&value);
-        config_print_row(c, &config_rows[i], &value);
-        visit(context, name, buf_slice(&value));
+        const char *const names[] = {config_rows[i].name, config_rows[i].alias};
+        for (int n = 0; n < 2 && names[n]; n++) {
+            struct slice name = shown_name(names[n], patterns, pattern_count);
+            if (!name.ptr)
+                continue;
+            buf_clear(&value);
+            config_print_row(c, &config_rows[i], &value);
+            visit(context, name, buf_slice(&value));
+        }
     }
     buf_deinit(&value);
 }
@@ -529,7 +577,7 @@ static bool find_rows(const struct slice *pairs, int count, const struct config_
         if (!(rows[i]->flags & CONFIG_RUNTIME))
             return refuse_option(error, name, "can't set immutable config");
         for (int j = 0; j < i; j++)
-            if (rows[j] == rows[i])
+            if (rows[j] == rows[i] && slice_equal_nocase(pairs[2 * j], name)) /* an alias is a name of its own */
                 return refuse_option(error, name, "duplicate parameter");
     }
     return true;

@@ -29,6 +29,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "replica/replica.h"
+#include "store/settings.h"
 
 enum {
     CONFIG_BINDS_MAX = 16,
@@ -100,6 +101,9 @@ struct config {
     uint64_t maxmemory_bytes; /* 0: no limit */
     int maxmemory_policy;     /* enum memory_policy */
 
+    /* What a new store or cluster begins with; by then a mirror of what is agreed (agreed.h). */
+    int64_t settings[SETTING_COUNT];
+
     /* cluster; no members: a lone server */
     struct replica_member members[RABIA_MEMBERS_MAX]; /* in ascending order of id */
     int member_count;
@@ -147,7 +151,7 @@ bool config_load_arguments(struct config *c, int argc, char *const *argv,
 typedef void config_visit_fn(void *context, struct slice name, struct slice value);
 
 /* Each option that matches one of the patterns (case ignored), once, in the
- * table's order; one named outright is shown as it was spelled.  Cost: options times patterns. */
+ * table's order, and once more by its alias if that matches; one named outright is shown as it was spelled.  Cost: options times patterns. */
 void config_get(const struct config *c, const struct slice *patterns, int pattern_count, config_visit_fn *visit,
                 void *context);
 
@@ -175,6 +179,7 @@ enum config_type {
     CONFIG_INT,   /* int */
     CONFIG_OCTAL, /* int */
     CONFIG_COUNT, /* uint64_t */
+    CONFIG_SIGNED, /* int64_t */
     CONFIG_BYTES, /* uint64_t; "64mb": b, k, kb, m, mb, g, gb; k is 1000, kb is 1024 */
     CONFIG_ENUM,  /* int, index into choices */
     CONFIG_TEXT,  /* char * */
@@ -183,6 +188,7 @@ enum config_type {
 enum config_flag {
     CONFIG_RUNTIME = 1 << 0, /* CONFIG SET may change it */
     CONFIG_MULTI = 1 << 1,   /* takes several words */
+    CONFIG_AGREED = 1 << 2,  /* all replicas share it: config_set changes the mirror, and the caller the agreed value */
 };
 
 struct buf;
@@ -198,14 +204,18 @@ struct config_row {
     /* CONFIG_SPECIAL: on failure nothing has changed and error says why. */
     bool (*set)(struct config *c, struct slice text, char error[static CONFIG_ERROR_MAX]);
     void (*print)(const struct config *c, struct buf *out);
+    const char *alias;  /* a former name; or NULL */
     const char *unit;   /* for people: "bytes", "seconds"; "" if there is none */
     const char *effect; /* one sentence */
 };
-enum { CONFIG_ROWS_MAX = 64 };
+enum { CONFIG_ROWS_MAX = 64 }; /* bits of given */
 extern const struct config_row config_rows[];
 extern const size_t config_row_count;
 
+/* By name or alias. */
 const struct config_row *config_find_row(struct slice name);
+/* Set by a file or the command line. */
+bool config_is_given(const struct config *c, const struct config_row *row);
 /* text is one value, or several words parted by blanks for a CONFIG_MULTI row. */
 bool config_set_row(struct config *c, const struct config_row *row, struct slice text,
                     char error[static CONFIG_ERROR_MAX]) MUST_CHECK;

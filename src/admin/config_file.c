@@ -197,10 +197,14 @@ static bool load_options(struct config *c, int argc, char *const *argv, char err
     return true;
 }
 
+bool config_is_given(const struct config *c, const struct config_row *row)
+{
+    return c->given >> (row - config_rows) & 1;
+}
+
 static bool is_given(const struct config *c, const char *name)
 {
-    const struct config_row *row = config_find_row(slice_from(name));
-    return c->given >> (row - config_rows) & 1;
+    return config_is_given(c, config_find_row(slice_from(name)));
 }
 
 /* What a member of a cluster takes where nothing was given. */

@@ -134,12 +134,15 @@ static bool set_integer(struct config *c, const struct config_row *row, struct s
     int64_t value;
     if (!read_integer(row, text, &value, error))
         return false;
-    if (row->highest && value > row->highest)
+    bool is_clamped = row->lowest || row->highest;
+    if (is_clamped && value > row->highest)
         value = row->highest;
-    if (value < row->lowest)
+    if (is_clamped && value < row->lowest)
         value = row->lowest;
     if (row->type == CONFIG_INT)
         *FIELD(c, row, int) = (int)value;
+    else if (row->type == CONFIG_SIGNED)
+        *FIELD(c, row, int64_t) = value;
     else
         *FIELD(c, row, uint64_t) = (uint64_t)value;
     return true;
@@ -156,6 +159,7 @@ bool config_set_row(struct config *c, const struct config_row *row, struct slice
     case CONFIG_TEXT: return set_text(FIELD(c, row, char *), row, text, error);
     case CONFIG_SPECIAL: return row->set(c, text, error);
     case CONFIG_INT:
+    case CONFIG_SIGNED:
     case CONFIG_COUNT: break;
     }
     return set_integer(c, row, text, error);
@@ -167,6 +171,7 @@ void config_print_row(const struct config *c, const struct config_row *row, stru
     case CONFIG_BOOL: buf_printf(out, "%s", *CONST_FIELD(c, row, bool) ? "yes" : "no"); break;
     case CONFIG_INT: buf_printf(out, "%d", *CONST_FIELD(c, row, int)); break;
     case CONFIG_OCTAL: buf_printf(out, "%o", (unsigned)*CONST_FIELD(c, row, int)); break;
+    case CONFIG_SIGNED: buf_printf(out, "%" PRIi64, *CONST_FIELD(c, row, int64_t)); break;
     case CONFIG_COUNT:
     case CONFIG_BYTES: buf_printf(out, "%" PRIu64, *CONST_FIELD(c, row, uint64_t)); break;
     case CONFIG_ENUM: buf_printf(out, "%s", row->choices[*CONST_FIELD(c, row, int)]); break;

@@ -112,8 +112,40 @@ bool slice_to_long_double(struct slice text, long double *value)
     return true;
 }
 
+/* Up to 15 digits, a point among them perhaps, as most numbers are: they and the
+ * power of ten are exact, so a single division rounds as it should (Clinger,
+ * "How to read floating point numbers accurately", 1990). */
+static bool short_decimal(struct slice text, double *value)
+{
+    enum { DIGITS_MAX = 15 };
+    static const double powers[DIGITS_MAX + 1] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                  1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool is_negative = text.len > 0 && text.ptr[0] == '-';
+    int64_t digits = 0;
+    size_t count = 0, behind_point = 0;
+    bool has_point = false;
+    for (size_t i = is_negative; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
+        if (text.ptr[i] == '.' && !has_point && count > 0) {
+            has_point = true;
+            continue;
+        }
+        if (digit > 9 || ++count > DIGITS_MAX)
+            return false;
+        digits = digits * 10 + (int64_t)digit;
+        behind_point += has_point;
+    }
+    if (count == 0)
+        return false;
+    double magnitude = (double)digits / powers[behind_point];
+    *value = is_negative ? -magnitude : magnitude;
+    return true;
+}
+
 bool slice_to_double(struct slice text, double *value)
 {
+    if (short_decimal(text, value))
+        return true;
     char copy[FLOAT_TEXT_MAX], *end;
     if (!copy_number(text, copy))
         return false;

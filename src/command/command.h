@@ -60,7 +60,7 @@ enum command_flag {
     COMMAND_ROSTER = 1 << 27, /* changes who belongs to the cluster: run by the replica at its place in the order */
     COMMAND_INTERNAL = 1 << 29, /* proposed by a server, never sent by a client (internal.h) */
     COMMAND_SILENT = 1 << 30,   /* of those, one that nobody is answered */
-    COMMAND_TRANSACTION = 1 << 20, /* MULTI and its kin: the session acts on it, whatever the order has to do with it */
+    COMMAND_DECIDES = 1 << 20, /* MULTI and its kin: the session acts on it, whatever the order has to do with it */
     COMMAND_UNQUEUED = 1 << 22,    /* runs at once inside MULTI, too */
     COMMAND_RUNS_QUEUED = 1 << 23, /* asks for what was queued asks for (EXEC) */
     COMMAND_CHOOSES_DB = 1 << 21,  /* argument 1 becomes the database of what follows (SELECT) */

@@ -7,15 +7,42 @@
 #include "base/check.h"
 #include "command/families.h"
 #include "command/type_names.h"
+#include "store/list_value.h"
 
 /* --- OBJECT ---------------------------------------------------------------- */
 
-/* The bytes the value would take in a snapshot: its own and their length. */
+/* The bytes the value would take in a snapshot: its own and their length.  Of
+ * a collection, what it takes here. */
 static size_t serialized_length(const struct entry *e)
 {
-    size_t length = entry_string_length(e);
+    size_t length = entry_type(e) == VALUE_STRING ? entry_string_length(e) : entry_memory(e, 0);
     size_t length_bytes = length < 64 ? 1 : length < 16384 ? 2 : 5;
     return length + length_bytes;
+}
+
+/* What a list adds: its nodes. */
+struct nodes {
+    uint64_t count, bytes;
+};
+
+static void add_node(void *context, struct slice listpack, bool is_plain)
+{
+    struct nodes *nodes = context;
+    (void)is_plain;
+    nodes->count++;
+    nodes->bytes += listpack.len;
+}
+
+static void describe_list(struct call *c, const struct entry *e, char *text, size_t room)
+{
+    struct value v = entry_value(e);
+    struct nodes nodes = {0};
+    list_each_node(&v, add_node, &nodes);
+    snprintf(text, room,
+             " ql_nodes:%llu ql_avg_node:%.2f ql_listpack_max:%lld ql_compressed:0 ql_uncompressed_size:%llu",
+             (unsigned long long)nodes.count, (double)list_length(&v) / (double)nodes.count,
+             (long long)setting_value(keyspace_settings(c->ks), SETTING_LIST_MAX_LISTPACK_SIZE),
+             (unsigned long long)nodes.bytes);
 }
 
 /* Entries are not shared and have no address worth telling. */
@@ -26,11 +53,13 @@ static void debug_object(struct call *c)
         reply_error(c->reply, ERROR_NO_SUCH_KEY);
         return;
     }
-    char text[160];
-    snprintf(text, sizeof text,
+    char text[320];
+    int length = snprintf(text, sizeof text,
              "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:%lld",
              value_encoding_name(entry_encoding(e)), serialized_length(e),
              (long long)entry_idle_seconds(c->ks, e));
+    if (entry_type(e) == VALUE_LIST)
+        describe_list(c, e, text + length, sizeof text - (size_t)length);
     reply_simple(c->reply, text);
 }
 
@@ -67,6 +96,39 @@ static void debug_set_active_expire(struct call *c)
     int64_t value = 0;
     slice_to_int64(c->argv[2], &value);
     keyspace_set_active_expire(c->ks, value != 0);
+    reply_ok(c->reply);
+}
+
+/* Digits, none meaning 0, and a unit. */
+static bool read_memory(struct slice text, uint64_t *bytes)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {{"", 1},           {"b", 1},           {"k", 1000},           {"kb", 1 << 10},
+                 {"m", 1000000},    {"mb", 1 << 20},    {"g", 1000000000},     {"gb", 1 << 30}};
+    size_t digits = 0;
+    uint64_t number = 0;
+    for (; digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9'; digits++)
+        if (__builtin_mul_overflow(number, 10u, &number) ||
+            __builtin_add_overflow(number, (unsigned)(text.ptr[digits] - '0'), &number))
+            return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (slice_is(slice_make(text.ptr + digits, text.len - digits), units[i].name))
+            return !__builtin_mul_overflow(number, units[i].bytes, bytes);
+    return false;
+}
+
+#define PACKED_THRESHOLD_LIMIT (UINT64_C(4) << 30)
+
+static void debug_quicklist_packed_threshold(struct call *c)
+{
+    uint64_t bytes;
+    if (!read_memory(c->argv[2], &bytes) || bytes >= PACKED_THRESHOLD_LIMIT) {
+        reply_error(c->reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+        return;
+    }
+    keyspace_set_list_packed_threshold(c->ks, bytes);
     reply_ok(c->reply);
 }
 
@@ -149,6 +211,8 @@ const struct command command_debug_rows[] = {
     DEBUG_ROW("digest-value", debug_digest_value, -2, READ, "Digests of the values of keys."),
     DEBUG_ROW("set-active-expire", debug_set_active_expire, 3, WRITE,
               "Whether expired keys are removed unasked."),
+    DEBUG_ROW("quicklist-packed-threshold", debug_quicklist_packed_threshold, 3, WRITE,
+              "From which size on an element of a list has a node for itself."),
     {.name = "populate",
      .handler = debug_populate,
      .arity = -3,

@@ -29,6 +29,8 @@ COMMAND_FAMILY(xstream_read);
 COMMAND_FAMILY(xstream_consume);
 COMMAND_FAMILY(xstream_claim);
 COMMAND_FAMILY(xstream_info);
+COMMAND_FAMILY(hyperloglog);
+COMMAND_FAMILY(sort);
 COMMAND_FAMILY(key);
 COMMAND_FAMILY(expire);
 COMMAND_FAMILY(scan);

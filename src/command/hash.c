@@ -55,7 +55,6 @@ static bool set_pairs(struct call *c, int64_t *created)
     }
     if (!open_hash(c, &e, &v))
         return false;
-    hash_expect(&v, env, c->argv + 2, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i += 2)
         *created += hash_set(&v, env, c->argv[i], c->argv[i + 1]);
     store(c, e, v, "hset", (uint64_t)(c->argc - 2) / 2);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "command/transaction.h"
 #include "store/marks.h"
+#include "store/settings.h"
 
 static void ok_command(struct call *c)
 {
@@ -12,6 +13,30 @@ static void ok_command(struct call *c)
 static void queued_command(struct call *c)
 {
     reply_simple(c->reply, "QUEUED");
+}
+
+/* Sets the pairs of the call; those agreed upon already only if may_replace. */
+static void set_settings(struct call *c, bool may_replace)
+{
+    for (int i = 1; i + 1 < c->argc; i += 2) {
+        int64_t value;
+        enum setting setting = setting_of(c->argv[i]);
+        CHECK(setting < SETTING_COUNT);
+        CHECK(slice_to_int64(c->argv[i + 1], &value));
+        if (may_replace || !setting_is_agreed(keyspace_settings(c->ks), setting))
+            keyspace_set_setting(c->ks, (int)setting, value);
+    }
+    reply_ok(c->reply);
+}
+
+static void settings_command(struct call *c)
+{
+    set_settings(c, true);
+}
+
+static void defaults_command(struct call *c)
+{
+    set_settings(c, false);
 }
 
 static void giveback_command(struct call *c)
@@ -47,6 +72,9 @@ static const struct command rows[INTERNAL_COUNT] = {
     [INTERNAL_FORGET_OTHERS] =
         INTERNAL_ROW("+forget-others", transaction_forget_others, 2, ROUTE_WRITE, COMMAND_SILENT),
     [INTERNAL_GIVEBACK] = INTERNAL_ROW("+giveback", giveback_command, -4, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_SETTINGS] = INTERNAL_ROW("+settings", settings_command, -3, ROUTE_WRITE, 0),
+    [INTERNAL_OVERRIDES] = INTERNAL_ROW("+overrides", settings_command, -3, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_DEFAULTS] = INTERNAL_ROW("+defaults", defaults_command, -3, ROUTE_WRITE, COMMAND_SILENT),
     [INTERNAL_OK] = INTERNAL_ROW("+ok", ok_command, 1, ROUTE_READ, 0),
     [INTERNAL_QUEUED] = INTERNAL_ROW("+queued", queued_command, 1, ROUTE_READ, 0),
 };

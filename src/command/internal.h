@@ -18,6 +18,9 @@ enum internal_command {
     INTERNAL_FORGET,         /* watcher... */
     INTERNAL_FORGET_OTHERS,  /* member life upto: watchers of a member that are no more */
     INTERNAL_GIVEBACK,       /* mark command...: undoes a pop, once */
+    INTERNAL_SETTINGS,       /* name value...: CONFIG SET of what all replicas share */
+    INTERNAL_OVERRIDES,      /* the same when nobody waits for it */
+    INTERNAL_DEFAULTS,       /* the same for settings that nobody has set yet */
     INTERNAL_OK,             /* answers OK in its turn: what needs no order but must not overtake */
     INTERNAL_QUEUED,         /* the same, QUEUED */
     INTERNAL_COUNT,

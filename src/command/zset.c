@@ -122,11 +122,17 @@ void zset_add_pairs(struct call *c, const struct zset_addition *a)
         count_changes(c, EVENT_ZSET, a->is_increment ? "zincr" : "zadd", c->argv[1], added + updated);
 }
 
+/* Most first scores begin with no letter and need not be compared with words. */
+static bool may_be_option(struct slice word)
+{
+    return word.len > 0 && ((word.ptr[0] >= 'a' && word.ptr[0] <= 'z') || (word.ptr[0] >= 'A' && word.ptr[0] <= 'Z'));
+}
+
 /* Options in front of the first score; returns its index. */
 static int read_options(struct call *c, struct zset_addition *a)
 {
     int i = 2;
-    for (; i < c->argc; i++) {
+    for (; i < c->argc && may_be_option(c->argv[i]); i++) {
         if (call_option(c, i, "nx"))
             a->is_new_only = true;
         else if (call_option(c, i, "xx"))

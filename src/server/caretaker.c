@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "command/internal.h"
+#include "server/agreed.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -106,13 +107,29 @@ static void propose_giveback(struct caretaker *k, const struct giveback *givebac
     mem_free(argv);
 }
 
+/* Nothing is proposed if nothing is left to be set. */
+static void propose_settings(struct caretaker *k)
+{
+    char texts[SETTING_COUNT][INT64_TEXT_MAX];
+    struct slice argv[1 + AGREED_ARGUMENTS_MAX];
+    int count = agreed_defaults(k->server, argv + 1, texts);
+    if (count > 0) {
+        propose(k, k->settles_alone ? INTERNAL_OVERRIDES : INTERNAL_DEFAULTS, 0, 1 + count, argv);
+        return;
+    }
+    k->must_settle = false;
+    agreed_warn(k->server);
+}
+
 void caretaker_act(struct caretaker *k)
 {
     struct giveback *giveback = first_giveback(k);
-    bool is_due = giveback || k->sweep.life || buf_size(&k->forgets) > 0;
+    bool is_due = giveback || k->must_settle || k->sweep.life || buf_size(&k->forgets) > 0;
     if (k->under_way || !is_due || replica_is_lone(k->server->replica) || replica_refusal(k->server->replica))
         return;
-    if (giveback)
+    if (k->must_settle)
+        propose_settings(k);
+    else if (giveback)
         propose_giveback(k, giveback);
     else if (k->sweep.life)
         propose_sweep(k);
@@ -126,7 +143,7 @@ void caretaker_done(struct caretaker *k)
         free_giveback(first_giveback(k));
     } else if (k->under_way == command_internal(INTERNAL_FORGET)) {
         buf_consume(&k->forgets, k->forgets_under_way);
-    } else {
+    } else if (k->under_way == command_internal(INTERNAL_FORGET_OTHERS)) {
         k->sweep.life = 0;
     }
     k->under_way = NULL;

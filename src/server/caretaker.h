@@ -1,6 +1,7 @@
 /* The caretaker: what a server has to propose though no client waits for it.
  *
  *   forgets    watchers whose session is gone or has done with them
+ *   settings   what was given at start and all members share (agreed.h)
  *   givebacks  what was popped for a client that is gone (giveback.c)
  *   audits     the same after a failed EXEC or WATCH, found by comparing the table
  *              with the sessions
@@ -30,6 +31,8 @@ struct caretaker {
     uint64_t newest_mark;
     struct watcher_id sweep;         /* life 0: none is due */
     int64_t looked_ms;               /* for what to sweep */
+    bool must_settle;   /* options of the start that all members share are to be proposed (agreed.h) */
+    bool settles_alone; /* whatever was agreed before: this is the only member */
     bool must_audit; /* an EXEC or WATCH failed: the table may hold what no session knows of */
 };
 

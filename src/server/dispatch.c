@@ -188,7 +188,7 @@ static struct demand demand_of(const struct session *s, const struct call *call)
 {
     const struct command *row = call->command;
     struct demand demand = {row->route, row->flags};
-    if (!(row->flags & COMMAND_TRANSACTION))
+    if (!(row->flags & COMMAND_DECIDES))
         return demand;
     demand.flags |= multi_flags(s) & COMMAND_DENYOOM;
     if (row->flags & COMMAND_RUNS_QUEUED)
@@ -401,7 +401,7 @@ static enum outcome take(struct session *s, struct request_run *run, int index)
     const struct command *row = call->command;
     if (s->multi && !(row->flags & COMMAND_UNQUEUED))
         return keep(s, call);
-    if (row->flags & COMMAND_TRANSACTION)
+    if (row->flags & COMMAND_DECIDES)
         return handle_transaction(s, call);
     if (runs_here(s, row))
         return run_here(s, call, run->is_prefetched ? &run->hashes[index] : NULL);

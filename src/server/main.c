@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/agreed.h"
 #include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
@@ -220,8 +221,10 @@ static void make_run_id(struct server *server)
 
 static void on_end_signal(void *context, int signal_number)
 {
-    log_notice("server", "received signal %d", signal_number);
     struct server *server = context;
+    if (server->is_shutting_down)
+        return; /* it may come when half of everything is gone */
+    log_notice("server", "received signal %d", signal_number);
     server->saves_at_end = server_saves_by_default(server);
     server_shutdown(server);
 }
@@ -302,8 +305,10 @@ int main(int argc, char **argv)
     if (server.config->is_daemon)
         become_daemon();
     start(&server);
-    if (load_data(&server))
+    if (load_data(&server)) {
+        agreed_begin(&server);
         loop_run(server.loop);
+    }
     stop(&server);
     return 0;
 }

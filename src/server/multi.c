@@ -302,7 +302,7 @@ static void exec_command(struct call *c)
 
 /* --- the table ----------------------------------------------------------------- */
 
-#define TRANSACTION_FLAGS (COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_TRANSACTION)
+#define TRANSACTION_FLAGS (COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DECIDES)
 #define TRANSACTION_ROW(name_, handler_, arity_, flags_, since_, complexity_, summary_)           \
     .name = (name_), .handler = (handler_), .arity = (arity_), .flags = TRANSACTION_FLAGS | (flags_), \
     .categories = CATEGORY_TRANSACTION, .group = "transactions", .since = (since_),               \

@@ -43,6 +43,7 @@ struct server {
     uint64_t life; /* of this process: no other has the same */
     uint64_t newest_watcher;
     struct caretaker caretaker;
+    int64_t given_settings[SETTING_COUNT]; /* by file or command line, where config_is_given says so */
     struct waiting waiting;
     struct buf popped; /* the reply of a pop whose client is gone */
     struct timer cron_timer;

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "command/command.h"
+#include "server/agreed.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -72,38 +73,6 @@ static void info_command(struct call *c)
 
 /* --- CONFIG -------------------------------------------------------------- */
 
-struct get_reply {
-    struct reply *reply;
-    size_t count;
-};
-
-static void reply_option(void *context, struct slice name, struct slice value)
-{
-    struct get_reply *get = context;
-    reply_bulk(get->reply, name);
-    reply_bulk(get->reply, value);
-    get->count++;
-}
-
-static void config_get_command(struct call *c)
-{
-    struct get_reply get = {.reply = c->reply};
-    struct reply_deferred begin = reply_begin(c->reply);
-    config_get(call_session(c)->server->config, c->argv + 2, c->argc - 2, reply_option, &get);
-    reply_end_map(c->reply, begin, get.count);
-}
-
-static void config_set_command(struct call *c)
-{
-    char error[CONFIG_ERROR_MAX];
-    if (c->argc % 2 != 0)
-        reply_error(c->reply, ERROR_SYNTAX);
-    else if (config_set(call_session(c)->server->config, c->argv + 2, (c->argc - 2) / 2, error))
-        reply_ok(c->reply);
-    else
-        reply_error(c->reply, error);
-}
-
 static void config_resetstat_command(struct call *c)
 {
     struct server *server = call_session(c)->server;
@@ -116,6 +85,7 @@ static void config_resetstat_command(struct call *c)
 static void config_rewrite_command(struct call *c)
 {
     const struct config *config = call_session(c)->server->config;
+    agreed_read(call_session(c)->server);
     enum status status = config_rewrite(config);
     if (status == STATUS_NOT_FOUND) {
         reply_error(c->reply, "ERR The server is running without a config file");
@@ -348,7 +318,7 @@ static void debug_help_command(struct call *c)
      .flags = ADMIN_FLAGS | COMMAND_DEBUG_ONLY, SERVER_GROUP("1.0.0", "O(1)", summary_)}
 
 static const struct command config_subcommands[] = {
-    {.name = "get", .handler = config_get_command, .arity = -3, .flags = ADMIN_FLAGS,
+    {.name = "get", .handler = agreed_config_get, .arity = -3, .flags = ADMIN_FLAGS | COMMAND_DECIDES,
      SERVER_GROUP("2.0.0", "O(N) where N is the number of options times the patterns", "Reads options."),
      COMMAND_HISTORY({"7.0.0", "Any number of patterns."}),
      COMMAND_ARGUMENTS({.name = "parameter", .type = ARGUMENT_BLOCK, .flags = ARGUMENT_MULTIPLE,
@@ -360,7 +330,7 @@ static const struct command config_subcommands[] = {
     {.name = "rewrite", .handler = config_rewrite_command, .arity = 2, .flags = ADMIN_FLAGS,
      SERVER_GROUP("2.8.0", "O(N) where N is the size of the file",
                   "Writes the options in force into the configuration file.")},
-    {.name = "set", .handler = config_set_command, .arity = -4, .flags = ADMIN_FLAGS,
+    {.name = "set", .handler = agreed_config_set, .arity = -4, .flags = ADMIN_FLAGS | COMMAND_DECIDES,
      SERVER_GROUP("2.0.0", "O(N) where N is the number of options given", "Changes options, all or none."),
      COMMAND_TIPS("request_policy:all_nodes", "response_policy:all_succeeded"),
      COMMAND_HISTORY({"7.0.0", "Any number of options, changed together."}),

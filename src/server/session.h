@@ -79,7 +79,7 @@ struct session {
     struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
     struct multi *multi; /* between MULTI and EXEC (multi.h); else NULL */
     uint64_t watcher;    /* its number among this server's watchers; 0: it watches nothing */
-    int outcome;         /* of the COMMAND_TRANSACTION row that was just handled (dispatch.h) */
+    int outcome;         /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */
 
     char *name, *library_name, *library_version; /* NULL when unset */
     const struct command *last_command;

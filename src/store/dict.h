@@ -31,7 +31,9 @@
  *   - the work of resizing is one bucket per few insertions and deletions,
  *     with nothing left to catch up with, and direction may change at any time;
  *   - the load is the same at every size.  (A table that doubles at once has
- *     twice the memory per key after doubling as before.)
+ *     twice the memory per key after doubling as before.)  Tables of up to 1024
+ *     buckets are the exception: they do double at once, since two small tables
+ *     side by side would take more than one that is half empty.
  *
  * The price: unsplit buckets are twice as full as split ones, so up to about a
  * tenth of the items sit in child buckets and cost a third miss.
@@ -198,7 +200,7 @@ static inline void *dict_guess(const struct dict *d, uint64_t hash)
  * buckets that are split last. */
 void dict_reserve(struct dict *d, size_t count);
 /* The dict must not hold an item equal to this one.  Splits at most one
- * bucket. */
+ * bucket, in a small table all of them. */
 void dict_insert(struct dict *d, uint64_t hash, void *item);
 /* Empties the slot dict_find gave for hash.  Merges at most two pairs of
  * buckets. */

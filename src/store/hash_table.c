@@ -134,7 +134,15 @@ bool hash_table_free_some(struct hash_table *t, size_t *budget)
     return true;
 }
 
+static bool check_block(void *context, void *block)
+{
+    (void)context;
+    CHECK(mem_usable_size(block) == mem_good_size(block_bytes(hash_block_pair(block))));
+    return true;
+}
+
 void hash_table_check(const struct hash_table *t)
 {
     dict_check(&t->dict);
+    dict_walk(&t->dict, 0, UINT64_MAX, check_block, NULL);
 }

@@ -62,20 +62,14 @@ static bool is_too_long(const struct value_env *env, struct slice text)
     return (int64_t)text.len > setting_value(&env->settings, SETTING_HASH_MAX_LISTPACK_VALUE);
 }
 
-void hash_expect(struct value *v, const struct value_env *env, const struct slice *texts, size_t count)
+/* Both in one step of the block. */
+static char *append_pair(char *lp, struct slice field, struct slice value)
 {
-    if (!is_compact(v))
-        return;
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        bytes += texts[i].len;
-        if (is_too_long(env, texts[i])) {
-            leave_compact(v, env);
-            return;
-        }
-    }
-    if (!listpack_has_room(v->at, bytes))
-        leave_compact(v, env);
+    struct listpack_form forms[2] = {listpack_form_of(field), listpack_form_of(value)};
+    size_t old = listpack_bytes(lp), new = old + forms[0].bytes + forms[1].bytes;
+    if (mem_good_size(new) > mem_good_size(old))
+        lp = mem_realloc(lp, new);
+    return listpack_push_back(listpack_push_back(lp, &forms[0]), &forms[1]);
 }
 
 static bool compact_set(struct value *v, const struct value_env *env, struct slice field, struct slice value)
@@ -86,8 +80,7 @@ static bool compact_set(struct value *v, const struct value_env *env, struct sli
         at = listpack_next(v->at, at);
         v->at = listpack_replace(v->at, &at, value);
     } else {
-        v->at = listpack_append(v->at, field);
-        v->at = listpack_append(v->at, value);
+        v->at = append_pair(v->at, field, value);
     }
     if ((int64_t)hash_size(v) > setting_value(&env->settings, SETTING_HASH_MAX_LISTPACK_ENTRIES))
         leave_compact(v, env);
@@ -412,8 +405,7 @@ static bool load_pair(struct value *v, struct slice field, struct slice value)
         return hash_table_set(v->at, field, value);
     if (!listpack_has_room(v->at, field.len + value.len + PAIR_OVERHEAD_MAX))
         return false;
-    v->at = listpack_append(v->at, field);
-    v->at = listpack_append(v->at, value);
+    v->at = append_pair(v->at, field, value);
     return true;
 }
 

@@ -37,9 +37,6 @@ bool hash_has(const struct value *v, struct slice field);
 bool hash_get(const struct value *v, struct slice field, char scratch[static INT64_TEXT_MAX], struct slice *value);
 /* True if the field is new. */
 bool hash_set(struct value *v, const struct value_env *env, struct slice field, struct slice value);
-/* Leaves the compact form if one of these texts, which are about to be set, is
- * too long for it: what Redis does before it sets the first of many. */
-void hash_expect(struct value *v, const struct value_env *env, const struct slice *texts, size_t count);
 /* True if it was there. */
 bool hash_remove(struct value *v, struct slice field);
 

@@ -206,9 +206,15 @@ static void list_check(const struct value *v)
     }
 }
 
+static size_t list_count(const struct value *v)
+{
+    return list_length(v);
+}
+
 const struct object_type list_object_type = {
     .free_some = list_free_some,
     .free_effort = list_free_effort,
+    .count = list_count,
     .copy = list_copy,
     .digest = list_digest,
     .memory = list_memory,

@@ -405,17 +405,45 @@ bool listpack_equals(const char *at, struct slice bytes)
     return text_as_int(bytes, &value) && value == int_at(at);
 }
 
+/* Most elements that are walked over are short strings: their size follows from
+ * the first byte. */
+static inline const char *skip(const char *at)
+{
+    unsigned char first = *peek(at);
+    if ((first & 0xc0) == STRING_SHORT)
+        return or_end(at + 2 + (first & (STRING_SHORT_LIMIT - 1)));
+    return or_end(at + whole_bytes(at));
+}
+
+static inline const char *skip_many(const char *at, unsigned step)
+{
+    for (; step > 0 && at; step--)
+        at = skip(at);
+    return at;
+}
+
+/* A short string, not empty, that spells no integer.  The first byte tells the length, and
+ * names in one collection often differ in their last byte first. */
+static const char *find_short(const char *from, struct slice bytes, unsigned step)
+{
+    unsigned char head = (unsigned char)(STRING_SHORT | bytes.len);
+    char last = bytes.ptr[bytes.len - 1];
+    for (const char *at = from; at; at = skip_many(at, step))
+        if (*peek(at) == head && at[bytes.len] == last && memcmp(at + 1, bytes.ptr, bytes.len) == 0)
+            return at;
+    return NULL;
+}
+
 const char *listpack_find(const char *lp, const char *from, struct slice bytes, unsigned step)
 {
     (void)lp;
     int64_t sought;
     bool is_int = text_as_int(bytes, &sought);
-    for (const char *at = from; at;) {
+    if (!is_int && bytes.len && bytes.len < STRING_SHORT_LIMIT)
+        return find_short(from, bytes, step);
+    for (const char *at = from; at; at = skip_many(at, step))
         if (is_string(*peek(at)) ? slice_equal(string_at(at), bytes) : is_int && int_at(at) == sought)
             return at;
-        for (unsigned i = 0; i < step && at; i++)
-            at = or_end(at + whole_bytes(at));
-    }
     return NULL;
 }
 

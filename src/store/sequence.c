@@ -1,9 +1,11 @@
 #include "store/sequence.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/check.h"
 
-enum { BLOCK_BITS = 9, BLOCK_PLACES = 1 << BLOCK_BITS, ROOM_MIN = 8, DEPTH_MAX = 6 };
+enum { BLOCK_BITS = 8, BLOCK_PLACES = 1 << BLOCK_BITS, ROOM_MIN = 8, DEPTH_MAX = 7 };
 
 /* Places below one pointer of a block at this level (leaves: 0). */
 static size_t reach(unsigned level)
@@ -45,10 +47,17 @@ void sequence_put(struct sequence *s, size_t place, void *item)
 
 /* --- growing --------------------------------------------------------------------- */
 
-static void resize_only_block(struct sequence *s, size_t room)
+static void resize_root(struct sequence *s, size_t room)
 {
     s->root = mem_realloc(s->root, room * sizeof *s->root);
+    if (room > s->room)
+        memset(s->root + s->room, 0, (room - s->room) * sizeof *s->root);
     s->room = room;
+}
+
+static void grow_root(struct sequence *s)
+{
+    resize_root(s, s->room ? 2 * s->room : ROOM_MIN);
 }
 
 /* Makes the blocks a place needs; the blocks left of it are there. */
@@ -56,11 +65,13 @@ static void make_path(struct sequence *s, size_t place)
 {
     if (place == reach(s->depth)) {
         CHECK(s->depth < DEPTH_MAX);
-        void **root = new_block();
-        root[0] = s->root;
-        s->root = root;
-        s->depth++;
+        void **child = s->root;
+        *s = (struct sequence){.size = s->size, .depth = s->depth + 1};
+        grow_root(s);
+        s->root[0] = child;
     }
+    if (place / reach(s->depth - 1) == s->room)
+        grow_root(s);
     void **block = s->root;
     for (unsigned level = s->depth - 1; level > 0; level--) {
         void **child = &block[index_at(place, level)];
@@ -76,7 +87,7 @@ void sequence_append(struct sequence *s, void *item)
     if (place < BLOCK_PLACES) {
         s->depth = 1;
         if (place == s->room)
-            resize_only_block(s, place ? 2 * place : ROOM_MIN);
+            grow_root(s);
     } else if (place % BLOCK_PLACES == 0) {
         make_path(s, place);
     }
@@ -104,6 +115,7 @@ static void drop_roots(struct sequence *s)
     while (s->depth > 1 && s->size <= reach(s->depth - 1)) {
         void **root = s->root;
         s->root = root[0];
+        s->room = BLOCK_PLACES;
         mem_free(root);
         s->depth--;
     }
@@ -139,7 +151,7 @@ static void shrink(struct sequence *s)
     else if (s->depth > 1 && s->size % BLOCK_PLACES == 0)
         drop_leaf(s, s->size);
     else if (s->depth == 1 && s->room > ROOM_MIN && s->size <= s->room / 4)
-        resize_only_block(s, s->room / 2);
+        resize_root(s, s->room / 2);
 }
 
 void *sequence_pop(struct sequence *s)
@@ -175,8 +187,8 @@ size_t sequence_block_count(const struct sequence *s)
 
 size_t sequence_bytes(const struct sequence *s)
 {
-    size_t places = s->depth == 1 ? s->room : sequence_block_count(s) * BLOCK_PLACES;
-    return places * sizeof(void *);
+    size_t blocks = sequence_block_count(s);
+    return blocks ? (s->room + (blocks - 1) * BLOCK_PLACES) * sizeof(void *) : 0;
 }
 
 /* Walks the block of a level whose first place is first; returns how many
@@ -185,7 +197,8 @@ static size_t check_block(const struct sequence *s, void *const *block, unsigned
 {
     CHECK(block != NULL);
     size_t count = 1;
-    for (size_t i = 0; level > 0 && i < BLOCK_PLACES; i++) {
+    size_t places = level + 1 == s->depth ? s->room : BLOCK_PLACES;
+    for (size_t i = 0; level > 0 && i < places; i++) {
         size_t place = first + i * reach(level);
         if (place < s->size)
             count += check_block(s, block[i], level - 1, place);
@@ -207,7 +220,8 @@ void sequence_check(const struct sequence *s)
     CHECK(s->depth <= DEPTH_MAX);
     CHECK(s->size <= reach(s->depth));
     CHECK(s->depth == 1 || s->size > reach(s->depth - 1));
-    CHECK(s->depth > 1 || s->size <= s->room);
+    CHECK(s->size <= s->room * reach(s->depth - 1));
+    CHECK(s->room >= ROOM_MIN);
     CHECK(s->room <= BLOCK_PLACES);
     CHECK(check_block(s, s->root, s->depth - 1, 0) == sequence_block_count(s));
 }

@@ -1,20 +1,19 @@
 /* sequence: pointers side by side, each known by its place, from 0.
  *
  * Grows and shrinks at its end without moving what is there: a tree of blocks
- * of 512 pointers (4 KiB), as deep as the size needs, filled from the left.
- * The leftmost block alone is smaller while it is the only one.
+ * of 256 pointers (2 KiB), as deep as the size needs, filled from the left.  The
+ * root alone is smaller until it is full.
  *
- *   up to 512 places          one block, doubled as it fills
- *   up to 512^2, 512^3, ...   a block of pointers to blocks, and so on
+ *   up to 256 places          one block
+ *   up to 256^2, 256^3, ...   a block of pointers to blocks, and so on
  *
- * Costs: a look, a step per level (two up to 262 144 places, three up to 134
- * million); one block allocated or freed at a time.
+ * Costs: a look, a step per level (two up to 65 536 places, three up to 16
+ * million); one block allocated or freed at a time, the root's doubled.
  *
  * I1: with size 0 there is no block; otherwise depth is the least for which
- *     512^depth is at least size, and a block is there exactly if a place below
+ *     256^depth is at least size, and a block is there exactly if a place below
  *     size is in it.
- * I2: the leftmost block has room for 8 to 512 places, and for 512 if it is not
- *     the only one. */
+ * I2: the root has room for 8 to 256 pointers, all other blocks for 256. */
 #ifndef STORE_SEQUENCE_H
 #define STORE_SEQUENCE_H
 
@@ -24,7 +23,7 @@
 struct sequence {
     void **root;
     size_t size;
-    size_t room;    /* places of the leftmost block */
+    size_t room;    /* pointers the root has room for */
     unsigned depth; /* 0: no block */
 };
 

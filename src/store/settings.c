@@ -20,6 +20,7 @@ void settings_init(struct settings *s)
 {
     for (enum setting i = 0; i < SETTING_COUNT; i++)
         s->values[i] = setting_bounds[i].initial;
+    s->agreed = 0;
 }
 
 enum setting setting_of(struct slice name)

@@ -25,11 +25,12 @@ enum setting {
     SETTING_STREAM_NODE_MAX_BYTES,     /* 0: no limit */
     SETTING_STREAM_NODE_MAX_ENTRIES,   /* 0: no limit */
     SETTING_KEY_METADATA,              /* 0 or 1 */
-    SETTING_COUNT,
+    SETTING_COUNT, /* new ones go in front of it: the order is that of snapshots */
 };
 
 struct settings {
     int64_t values[SETTING_COUNT];
+    uint32_t agreed; /* bit per setting: somebody has set it */
 };
 
 struct setting_bounds {
@@ -47,6 +48,11 @@ enum setting setting_of(struct slice name);
 static inline int64_t setting_value(const struct settings *s, enum setting setting)
 {
     return s->values[setting];
+}
+
+static inline bool setting_is_agreed(const struct settings *s, enum setting setting)
+{
+    return s->agreed >> setting & 1;
 }
 
 #endif

@@ -78,6 +78,34 @@ static void integers(void **state)
     assert_true(unsigned_value == UINT64_MAX);
 }
 
+/* Short decimals take a way of their own: the same bits as strtod's. */
+static void decimals_are_those_of_strtod(void **state)
+{
+    (void)state;
+    struct random random;
+    random_init(&random, 2);
+    for (int i = 0; i < 50000; i++) {
+        char text[32];
+        size_t length = 0, digits = 1 + random_below(&random, 17), point = random_below(&random, 20);
+        if (random_below(&random, 2))
+            text[length++] = '-';
+        for (size_t d = 0; d < digits; d++) {
+            text[length++] = (char)('0' + random_below(&random, i % 3 ? 10 : 2));
+            if (d == point)
+                text[length++] = '.';
+        }
+        text[length] = '\0';
+        double value, expected = strtod(text, NULL);
+        assert_true(slice_to_double(slice_make(text, length), &value));
+        if (memcmp(&value, &expected, sizeof value) != 0)
+            fail_msg("%s", text);
+    }
+    double value = 7;
+    for (const char *const *bad = (const char *const[]){".", "-", "-.", "1.2.3", "1-2", "--1", NULL}; *bad; bad++)
+        assert_false(slice_to_double(slice_from(*bad), &value));
+    assert_true(value == 7);
+}
+
 /* What is printed reads back as the same number. */
 static void integers_round_trip(void **state)
 {
@@ -178,7 +206,8 @@ static void globs_do_not_explode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comparing), cmocka_unit_test(integers), cmocka_unit_test(integers_round_trip),
+        cmocka_unit_test(comparing), cmocka_unit_test(integers), cmocka_unit_test(decimals_are_those_of_strtod),
+        cmocka_unit_test(integers_round_trip),
         cmocka_unit_test(floats),    cmocka_unit_test(globs),    cmocka_unit_test(globs_do_not_explode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,20 +67,18 @@ static bool see(void *context, void *item)
     return true;
 }
 
-/* Small tables, every step checked, growing and shrinking. */
-static void test_finds_at_every_size(void **state)
+/* Growing and shrinking, one time in check_each checked as a whole. */
+static void find_at_every_size(size_t count, int steps, int check_each)
 {
-    (void)state;
-    enum { COUNT = 600 };
-    struct item *items = make_items(COUNT, 1);
+    struct item *items = make_items(count, 1);
     struct random random;
     random_init(&random, 1);
     struct dict d;
     dict_init(&d, hash_item, NULL);
     size_t present = 0;
-    for (int step = 0; step < 8000; step++) {
-        struct item *i = &items[random_below(&random, COUNT)];
-        bool wants = random_below(&random, 100) < (step / 1500 % 2 ? 20u : 80u);
+    for (int step = 0; step < steps; step++) {
+        struct item *i = &items[random_below(&random, count)];
+        bool wants = random_below(&random, 100) < (step / (steps / 5) % 2 ? 20u : 80u);
         void **slot = dict_find(&d, i->hash, is_item, i);
         assert_int_equal(slot != NULL, i->is_present);
         if (wants && !i->is_present)
@@ -90,12 +88,21 @@ static void test_finds_at_every_size(void **state)
         if (random_below(&random, 10) == 0)
             dict_merge(&d);
         assert_int_equal(dict_size(&d), present);
-        dict_check(&d);
+        if (step % check_each == 0)
+            dict_check(&d);
     }
-    for (size_t i = 0; i < COUNT; i++)
+    for (size_t i = 0; i < count; i++)
         assert_int_equal(dict_find(&d, items[i].hash, is_item, &items[i]) != NULL, items[i].is_present);
     dict_deinit(&d);
     free(items);
+}
+
+/* Small tables, which double at once, and some that grow bucket by bucket. */
+static void test_finds_at_every_size(void **state)
+{
+    (void)state;
+    find_at_every_size(600, 8000, 1);
+    find_at_every_size(12000, 60000, 199);
 }
 
 /* Items of one bucket, or of one hash, chain up and come apart. */
@@ -238,7 +245,7 @@ static void test_scan_does_not_linger_in_empty_buckets(void **state)
 static void test_walk_and_pick(void **state)
 {
     (void)state;
-    enum { COUNT = 900, PICKS_EACH = 400 };
+    enum { COUNT = 7200, PICKS_EACH = 400 };
     struct item *items = make_items(COUNT, 5);
     struct dict d;
     dict_init(&d, hash_item, NULL);

@@ -438,6 +438,18 @@ static void test_refuses(void **state)
     assert_false(is_taken(ENCODING_INTSET, SLICE_LITERAL("\2\1\0\2")));
     assert_true(is_taken(ENCODING_INTSET, SLICE_LITERAL("\4\1\0\0\0")));
 
+    /* One width from the first part to the last. */
+    static struct value_env env;
+    static struct parts p = {.type = &set_object_type, .encoding = ENCODING_INTSET, .count = 2};
+    struct value v;
+    parts_env(&env, 1);
+    p.list[0] = SLICE_LITERAL("\2\1\0");
+    p.list[1] = SLICE_LITERAL("\4\2\0\0\0");
+    assert_false(parts_load(&p, &env, &v));
+    p.list[1] = SLICE_LITERAL("\2\2\0");
+    assert_true(parts_load(&p, &env, &v));
+    set_free(v);
+
     char part[200 * 2];
     for (int i = 0; i < 200; i++) {
         part[2 * i] = 1;
@@ -592,6 +604,10 @@ static void test_intset_bytes(void **state)
     for (size_t cut = 0; cut < intset_bytes(v.at); cut++)
         assert_false(intset_is_valid(slice_make(v.at, cut)));
     set_free(v);
+    assert_true(intset_is_valid(SLICE_LITERAL("\2\0\0\0\2\0\0\0\1\0\2\0")));
+    assert_false(intset_is_valid(SLICE_LITERAL("\2\0\0\0\2\0\0\0\2\0\2\0")));
+    assert_false(intset_is_valid(SLICE_LITERAL("\2\0\0\0\2\0\0\0\2\0\1\0")));
+    assert_false(intset_is_valid(SLICE_LITERAL("\3\0\0\0\1\0\0\0\1\0\0")));
 }
 
 int main(void)
