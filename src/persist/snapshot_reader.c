@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
+#include "persist/snapshot_settings.h"
 #include "store/digest.h"
 #include "store/value.h"
 
@@ -27,7 +28,8 @@ enum {
 
 /*            prefix         head record      record              end record
  *   PREFIX ---------> HEAD -------------> RECORDS --+----------------------> END
- *                                            ^------+ database, keys, more, last
+ *                                            ^------+ settings, database,
+ *                                                     keys, more, last
  *
  * Content goes into one buffer until what is wanted next is complete: the
  * prefix, a record's head, the record. */
@@ -155,6 +157,19 @@ static enum status end_database(struct snapshot_reader *r)
         return malformed(r, "a database has not as many expiring keys as announced");
     if (r->database.db >= 0 && r->visitor && r->visitor->on_database)
         r->visitor->on_database(r->visitor->context, &r->database);
+    return STATUS_AGAIN;
+}
+
+static enum status take_settings(struct snapshot_reader *r, const char *body)
+{
+    struct settings settings;
+    if (r->ordinal != 1)
+        return malformed(r, "settings that are not behind the head");
+    if (!snapshot_settings_take(slice_make(body, r->record.data_bytes), &settings))
+        return malformed(r, "settings that cannot be");
+    for (enum setting i = 0; i < SETTING_COUNT && r->ks; i++)
+        if (setting_is_agreed(&settings, i))
+            keyspace_set_setting(r->ks, (int)i, setting_value(&settings, i));
     return STATUS_AGAIN;
 }
 
@@ -387,7 +402,7 @@ static enum status check_record_head(struct snapshot_reader *r)
 {
     const struct record_head *head = &r->record;
     bool is_part = head->kind == RECORD_MORE || head->kind == RECORD_LAST;
-    if (head->kind < RECORD_HEAD || head->kind > RECORD_LAST)
+    if (head->kind < RECORD_HEAD || head->kind > RECORD_SETTINGS)
         return malformed(r, "a record of unknown kind");
     if (r->is_pending != is_part)
         return malformed(r, "a value and its parts not one behind the other");
@@ -419,6 +434,8 @@ static enum status take_record(struct snapshot_reader *r)
         status = take_part(r, body);
     else if (r->record.kind == RECORD_DATABASE)
         status = take_database(r, body);
+    else if (r->record.kind == RECORD_SETTINGS)
+        status = take_settings(r, body);
     else if (r->record.kind == RECORD_END)
         status = take_end(r, body);
     else
