@@ -45,7 +45,7 @@ def maker(patterns, choices):
 
 def numbers_too(choices):
     """SORT's numbers, which its family takes from elsewhere."""
-    return dict({"%number": ["0", "1", "-1", "2", "3", "10", "7", "100", "1.5", "9223372036854775807"]}, **choices)
+    return dict({"%number": ["0", "1", "-1", "2", "3", "10", "7", "100", "9223372036854775807"]}, **choices)
 
 
 FAMILIES, WAITING = [], []

@@ -113,6 +113,8 @@ class Mixture(Generator):
         """Not one of those whose outcome is free, now that keys are of any type."""
         if self.sorts and is_encoding(words):
             return False
+        if b"nosort" in words and words[1].startswith(b"si"):
+            return False  # in order only while it is compact, and thresholds change
         if any(word in FRAGILE for word in words):
             return True
         upper = [word.upper() for word in words]
