@@ -17,7 +17,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "store/listpack.h"
-#include "store/zset_value.h"
+#include "store/zset_private.h"
 
 enum { NAMES = 300, NAME_BYTES = 400 };
 
@@ -460,6 +460,20 @@ static void test_save_and_load(void **state)
     }
 }
 
+/* Of a listpack the size that it tells is looked at, so none has to be that long. */
+static void test_room_for_longer_scores(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 1000, MEMBER_BYTES = 3 }; /* "m", with head and size */
+    static char lp[LISTPACK_EMPTY_BYTES];
+    struct slice member = SLICE_LITERAL("m");
+    size_t needed = MEMBER_BYTES + (MEMBERS + 1) * (size_t)ZSET_SCORE_TEXT_MAX;
+    listpack_write_header(lp, LISTPACK_BYTES_MAX - LISTPACK_EMPTY_BYTES - needed, 2 * MEMBERS);
+    assert_true(zset_compact_has_room(lp, member));
+    listpack_write_header(lp, LISTPACK_BYTES_MAX - LISTPACK_EMPTY_BYTES - needed + 1, 2 * MEMBERS);
+    assert_false(zset_compact_has_room(lp, member));
+}
+
 /* Where scores differ a lex range means nothing, but it must say the same of the
  * same members, however the tree came to be. */
 static void test_lex_follows_from_members(void **state)
@@ -529,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_random_growing),   cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_compact_bytes),    cmocka_unit_test(test_append),
         cmocka_unit_test(test_digest_and_copy),  cmocka_unit_test(test_memory_and_free),
+        cmocka_unit_test(test_room_for_longer_scores),
         cmocka_unit_test(test_lex_follows_from_members),
         cmocka_unit_test(test_save_and_load),    cmocka_unit_test(test_hostile_parts),
     };
