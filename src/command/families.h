@@ -31,6 +31,7 @@ COMMAND_FAMILY(xstream_claim);
 COMMAND_FAMILY(xstream_info);
 COMMAND_FAMILY(hyperloglog);
 COMMAND_FAMILY(sort);
+COMMAND_FAMILY(dump);
 COMMAND_FAMILY(key);
 COMMAND_FAMILY(expire);
 COMMAND_FAMILY(scan);
