@@ -14,14 +14,15 @@
  *        0      8  checksum: XXH3-64 of the rest of the record, seeded with its
  *                  ordinal (0 is the first), so that records that are lost,
  *                  doubled or exchanged show
- *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last
+ *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last,
+ *                  7 settings
  *       12      4  number of keys; 0 unless kind is 3
  *       16      4  bytes of the data column
  *       20      4  bytes of the shape column, 0 unless kind is 3
  *       24      4  bytes of the expiry column, 0 unless kind is 3
  *       28         data, shapes, expiries
  *
- * In order: a head; for each database that has keys, numbers ascending, a
+ * In order: a head; settings, if any are agreed on; for each database that has keys, numbers ascending, a
  * database record and one or more keys records; an end.  Nothing follows it.
  * Behind a keys record with a single key whose value goes on come any number of
  * more records and one last record.
@@ -38,6 +39,12 @@
  *       60      4  number of databases the writer had
  *       64      8  bytes of the caller's state, at most 1 MiB
  *       72         the caller's state
+ *
+ * Data of a settings record, for each setting that members have agreed on,
+ * numbers ascending:
+ *
+ *        0      4  its number (enum setting)
+ *        4      8  its value
  *
  * Data of a database record:
  *
@@ -84,6 +91,7 @@
 #include "base/check.h"
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
+#include "persist/snapshot_settings.h"
 #include "store/digest.h"
 #include "store/value.h"
 
@@ -219,6 +227,16 @@ static enum status write_head(struct writer *w, const struct snapshot_head *head
     CHECK(buf_size(&w->record) == RECORD_HEAD_BYTES + HEAD_FIXED_BYTES);
     buf_append_slice(&w->record, head->state);
     return write_plain_record(w, RECORD_HEAD);
+}
+
+/* Before all keys: they are loaded as these say. */
+static enum status write_settings(struct writer *w)
+{
+    record_begin(w);
+    snapshot_settings_put(&w->record, keyspace_settings(w->ks));
+    if (buf_size(&w->record) == RECORD_HEAD_BYTES)
+        return STATUS_OK;
+    return write_plain_record(w, RECORD_SETTINGS);
 }
 
 static enum status write_database(struct writer *w)
@@ -377,6 +395,8 @@ static enum status write_content(struct writer *w, const struct snapshot_head *h
     enum status status = begin_frame(w);
     if (status == STATUS_OK)
         status = write_head(w, head);
+    if (status == STATUS_OK)
+        status = write_settings(w);
     if (status == STATUS_OK)
         status = write_databases(w);
     if (status == STATUS_OK)

@@ -34,6 +34,7 @@ enum record_kind {
     RECORD_END = 4,
     RECORD_MORE = 5,
     RECORD_LAST = 6,
+    RECORD_SETTINGS = 7,
 };
 
 enum { HEAD_FLAG_ACTIVE_EXPIRE = 1 };

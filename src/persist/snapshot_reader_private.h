@@ -16,7 +16,8 @@ enum { MAGIC_SNIFF = 4 };
 
 /*            prefix         head record      record              end record
  *   PREFIX ---------> HEAD -------------> RECORDS --+----------------------> END
- *                                            ^------+ database, keys, more, last
+ *                                            ^------+ settings, database,
+ *                                                     keys, more, last
  *
  * Content goes into one buffer until what is wanted next is complete: the
  * prefix, a record's head, the record. */

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_reader_private.h"
+#include "persist/snapshot_settings.h"
 
 enum {
     RUN = 16, /* keys hashed and prefetched together */
@@ -74,6 +75,19 @@ static enum status end_database(struct snapshot_reader *r)
         return snapshot_malformed(r, "a database has not as many expiring keys as announced");
     if (r->database.db >= 0 && r->visitor && r->visitor->on_database)
         r->visitor->on_database(r->visitor->context, &r->database);
+    return STATUS_AGAIN;
+}
+
+static enum status take_settings(struct snapshot_reader *r, const char *body)
+{
+    struct settings settings;
+    if (r->ordinal != 1)
+        return snapshot_malformed(r, "settings that are not behind the head");
+    if (!snapshot_settings_take(slice_make(body, r->record.data_bytes), &settings))
+        return snapshot_malformed(r, "settings that cannot be");
+    for (enum setting i = 0; i < SETTING_COUNT && r->ks; i++)
+        if (setting_is_agreed(&settings, i))
+            keyspace_set_setting(r->ks, (int)i, setting_value(&settings, i));
     return STATUS_AGAIN;
 }
 
@@ -307,7 +321,7 @@ enum status snapshot_check_record_head(struct snapshot_reader *r)
 {
     const struct record_head *head = &r->record;
     bool is_part = head->kind == RECORD_MORE || head->kind == RECORD_LAST;
-    if (head->kind < RECORD_HEAD || head->kind > RECORD_LAST)
+    if (head->kind < RECORD_HEAD || head->kind > RECORD_SETTINGS)
         return snapshot_malformed(r, "a record of unknown kind");
     if (r->is_pending != is_part)
         return snapshot_malformed(r, "a value and its parts not one behind the other");
@@ -339,6 +353,8 @@ enum status snapshot_take_record(struct snapshot_reader *r)
         status = take_part(r, body);
     else if (r->record.kind == RECORD_DATABASE)
         status = take_database(r, body);
+    else if (r->record.kind == RECORD_SETTINGS)
+        status = take_settings(r, body);
     else if (r->record.kind == RECORD_END)
         status = take_end(r, body);
     else

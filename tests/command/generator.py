@@ -316,6 +316,13 @@ class Generator:
             return words[1:2] == [b"GETKEYS"]
         if name == b"SHUTDOWN" or name == b"HELLO" and words[1:2] not in ([b"9"], [b"x"]):
             return False
+        if name == b"SPOP":
+            # Some of a set are each server's own choice.
+            return len(words) != 2 and not (len(words) == 3 and words[2].isdigit() and 0 < int(words[2]) < 1000)
+        if name in (b"SORT", b"SORT_RO"):
+            # Equal weights, compared as texts, leave the order free; replies are collated, to a zero byte.
+            upper = [word.upper() for word in words]
+            return b"ALPHA" not in upper or b"STORE" in upper and (b"BY" not in upper or b"NOSORT" in upper)
         if name in (b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER") and len(words) > 2:
             # Repeats without end.
             return not words[2].startswith(b"-") or len(words[2]) < 7 or words[2] == b"-9223372036854775808"

@@ -193,6 +193,28 @@ def lone(options=()):
     return Server(binary_path(), free_ports(1)[0], extra + ["--enable-debug-command", "yes", *options])
 
 
+def wait_digests_equal(servers, limit_s=DEADLINE_S):
+    """The (position, digest) all servers have come to; digests that differ at one
+    position are an error at once, as is a replica that noticed by itself."""
+    def equal():
+        pairs = [tuple(server.ask("RABIA", "DIGEST")) for server in servers]
+        positions = {pair[0] for pair in pairs}
+        digests = {pair[1] for pair in pairs}
+        assert not any(pair[0] == "-" and pair[1].startswith(b"DIVERGED") for pair in pairs), pairs
+        if len(positions) == 1:
+            assert len(digests) == 1, "replicas differ at position %s: %s" % (pairs[0][0], pairs)
+            return pairs[0]
+        # Quiet replicas may stand at different laps with equal data.
+        seen.append(pairs)
+        return None
+
+    seen = []
+    try:
+        return wait_for(equal, "equal positions", limit_s, 0.05)
+    except AssertionError as error:
+        raise AssertionError("%s; last seen %s" % (error, seen[-1:])) from None
+
+
 class Cluster:
     """Replicas 1..n of ours; self[i] is replica i."""
 
@@ -232,24 +254,7 @@ class Cluster:
 
     def wait_equal(self, servers=None, limit_s=DEADLINE_S):
         """Digests of all running replicas at one position; the pair."""
-        servers = servers or self.running()
-
-        def equal():
-            pairs = [tuple(server.ask("RABIA", "DIGEST")) for server in servers]
-            positions = {pair[0] for pair in pairs}
-            digests = {pair[1] for pair in pairs}
-            if len(positions) == 1:
-                assert len(digests) == 1, "replicas differ at position %s: %s" % (pairs[0][0], pairs)
-                return pairs[0]
-            # Quiet replicas may stand at different laps with equal data.
-            seen.append(pairs)
-            return None
-
-        seen = []
-        try:
-            return wait_for(equal, "equal positions", limit_s, 0.05)
-        except AssertionError as error:
-            raise AssertionError("%s; last seen %s" % (error, seen[-1:]))
+        return wait_digests_equal(servers or self.running(), limit_s)
 
     def stop(self):
         for server in self.servers:

@@ -18,6 +18,7 @@
 #include "persist/snapshot_format.h"
 #include "store/hash_value.h"
 #include "store/keyspace.h"
+#include "store/settings.h"
 #include "store/list_value.h"
 #include "store/set_value.h"
 #include "store/value.h"

@@ -396,6 +396,58 @@ static void hostile_heads_are_refused(void **state)
     forged(0, 64, 3, 8, STATUS_MALFORMED, "differ in length");
 }
 
+/* Settings shape what comes after: a replica that learns from a snapshot goes
+ * on with those of the others. */
+static void settings_come_back(void **state)
+{
+    (void)state;
+    for (int compressed = 0; compressed < 2; compressed++) {
+        struct keyspace *ks = make_small(), *back = make_keyspace(secret_a, DATABASES);
+        keyspace_set_setting(ks, SETTING_LIST_MAX_LISTPACK_SIZE, -5);
+        keyspace_set_setting(ks, SETTING_HLL_SPARSE_MAX_BYTES, 0);
+        keyspace_set_setting(ks, SETTING_KEY_METADATA, 1);
+        struct buf bytes = written(ks, compressed);
+        struct snapshot_reader *reader = snapshot_reader_create(back);
+        assert_int_equal(feed_all(reader, buf_slice(&bytes), 7), STATUS_OK);
+        snapshot_reader_free(reader);
+        assert_same(ks, back);
+        const struct settings *given = keyspace_settings(ks), *found = keyspace_settings(back);
+        assert_int_equal(found->agreed, given->agreed);
+        assert_memory_equal(found->values, given->values, sizeof given->values);
+        buf_deinit(&bytes);
+        keyspace_free(ks);
+        keyspace_free(back);
+    }
+}
+
+static struct buf with_settings(void)
+{
+    struct keyspace *ks = make_keyspace(secret_a, DATABASES);
+    keyspace_set_setting(ks, SETTING_HASH_MAX_LISTPACK_ENTRIES, 7);
+    keyspace_set_setting(ks, SETTING_LIST_MAX_LISTPACK_SIZE, 8);
+    struct buf bytes = written(ks, false);
+    keyspace_free(ks);
+    return bytes;
+}
+
+static void forged_settings(size_t offset, uint64_t word, unsigned width)
+{
+    struct buf bytes = with_settings();
+    forge(&bytes, 1, offset, word, width);
+    expect_forgery(&bytes, STATUS_MALFORMED, "settings that cannot be");
+}
+
+static void hostile_settings_are_refused(void **state)
+{
+    (void)state;
+    forged_settings(0, SETTING_COUNT, 4);
+    forged_settings(0, UINT32_MAX, 4);
+    forged_settings(0, SETTING_LIST_MAX_LISTPACK_SIZE, 4); /* twice */
+    forged_settings(12, 0, 4);                             /* descending */
+    forged_settings(4, UINT64_MAX, 8);                     /* below its least */
+    forged_settings(16, UINT64_C(1) << 40, 8);             /* above its most */
+}
+
 static void hostile_records_are_refused(void **state)
 {
     (void)state;
@@ -525,6 +577,8 @@ int main(void)
         cmocka_unit_test(a_refusal_stays),
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test(hostile_heads_are_refused),
+        cmocka_unit_test(settings_come_back),
+        cmocka_unit_test(hostile_settings_are_refused),
         cmocka_unit_test(hostile_records_are_refused),
         cmocka_unit_test(hostile_lengths_are_refused),
         cmocka_unit_test(records_that_change_places_are_refused),
