@@ -64,7 +64,7 @@ def test_memory_usage(group, form):
         c.ask(*map(str, FORMS[form]))
         whole = c.ask("MEMORY", "USAGE", "k", "SAMPLES", "0")
         payload = sum(len(str(word)) for word in FORMS[form][2:])
-        assert whole >= min(payload, 12) and whole < 1000 + payload * 40
+        assert whole >= min(payload, 12) and whole < 2000 + payload * 40
         for samples in ("1", "5", "1000000"):
             usage = c.ask("MEMORY", "USAGE", "k", "SAMPLES", samples)
             assert whole * 0.5 <= usage <= whole * 1.5, (samples, usage, whole)
