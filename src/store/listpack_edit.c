@@ -162,15 +162,6 @@ static char *insert_form(char *lp, const char **at, const struct listpack_form *
     return lp;
 }
 
-static char *replace_form(char *lp, const char **at, const struct listpack_form *form)
-{
-    size_t offset = (size_t)(*at - lp);
-    lp = splice(lp, offset, whole_bytes(*at), form->bytes, 0);
-    write_form(lp + offset, form);
-    *at = lp + offset;
-    return lp;
-}
-
 char *listpack_insert(char *lp, const char **at, struct slice bytes)
 {
     struct listpack_form form = listpack_form_of(bytes);
@@ -190,6 +181,14 @@ char *listpack_append_int(char *lp, int64_t value)
     return insert_form(lp, &at, &form);
 }
 
+char *listpack_append_pair(char *lp, struct slice first, struct slice second)
+{
+    struct listpack_form forms[2] = {listpack_form_of(first), listpack_form_of(second)};
+    size_t old = listpack_bytes(lp);
+    lp = grow(lp, old, old + forms[0].bytes + forms[1].bytes);
+    return listpack_push_back(listpack_push_back(lp, &forms[0]), &forms[1]);
+}
+
 char *listpack_prepend(char *lp, struct slice bytes)
 {
     const char *at = listpack_first(lp);
@@ -199,13 +198,11 @@ char *listpack_prepend(char *lp, struct slice bytes)
 char *listpack_replace(char *lp, const char **at, struct slice bytes)
 {
     struct listpack_form form = listpack_form_of(bytes);
-    return replace_form(lp, at, &form);
-}
-
-char *listpack_replace_int(char *lp, const char **at, int64_t value)
-{
-    struct listpack_form form = listpack_form_of_int(value);
-    return replace_form(lp, at, &form);
+    size_t offset = (size_t)(*at - lp);
+    lp = splice(lp, offset, whole_bytes(*at), form.bytes, 0);
+    write_form(lp + offset, &form);
+    *at = lp + offset;
+    return lp;
 }
 
 /* A number of elements that was too large to tell, once it no longer can be:

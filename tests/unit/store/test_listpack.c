@@ -125,13 +125,14 @@ static char *edit(char *lp, struct model *m, struct random *random)
         assert_element(at, &t);
         return lp;
     case 4:
+        model_insert(m, m->count, &t);
+        model_insert(m, m->count, &t);
+        return listpack_append_pair(lp, text_of(&t), text_of(&t));
     case 5:
         if (!at)
             return lp;
         m->texts[index] = t;
-        lp = slice_to_int64(text_of(&t), &number) && random_below(random, 2)
-                 ? listpack_replace_int(lp, &at, number)
-                 : listpack_replace(lp, &at, text_of(&t));
+        lp = listpack_replace(lp, &at, text_of(&t));
         assert_element(at, &t);
         return lp;
     case 6:
