@@ -85,6 +85,7 @@ char *listpack_prepend(char *lp, struct slice bytes);
 /* Before *at, or at the end if *at is NULL. */
 char *listpack_insert(char *lp, const char **at, struct slice bytes);
 char *listpack_replace(char *lp, const char **at, struct slice bytes);
+char *listpack_replace_int(char *lp, const char **at, int64_t value);
 /* Removes count elements from *at on; *at becomes the one behind them, or NULL.
  * Fewer are there: those.  The block is made smaller once less than half of it is used. */
 char *listpack_remove(char *lp, const char **at, size_t count);

@@ -162,6 +162,15 @@ static char *insert_form(char *lp, const char **at, const struct listpack_form *
     return lp;
 }
 
+static char *replace_form(char *lp, const char **at, const struct listpack_form *form)
+{
+    size_t offset = (size_t)(*at - lp);
+    lp = splice(lp, offset, whole_bytes(*at), form->bytes, 0);
+    write_form(lp + offset, form);
+    *at = lp + offset;
+    return lp;
+}
+
 char *listpack_insert(char *lp, const char **at, struct slice bytes)
 {
     struct listpack_form form = listpack_form_of(bytes);
@@ -198,11 +207,13 @@ char *listpack_prepend(char *lp, struct slice bytes)
 char *listpack_replace(char *lp, const char **at, struct slice bytes)
 {
     struct listpack_form form = listpack_form_of(bytes);
-    size_t offset = (size_t)(*at - lp);
-    lp = splice(lp, offset, whole_bytes(*at), form.bytes, 0);
-    write_form(lp + offset, &form);
-    *at = lp + offset;
-    return lp;
+    return replace_form(lp, at, &form);
+}
+
+char *listpack_replace_int(char *lp, const char **at, int64_t value)
+{
+    struct listpack_form form = listpack_form_of_int(value);
+    return replace_form(lp, at, &form);
 }
 
 /* A number of elements that was too large to tell, once it no longer can be:

@@ -36,6 +36,7 @@ static char *edit(char *lp, unsigned choice)
     case 3: return at ? listpack_replace(lp, &at, SLICE_LITERAL("")) : lp;
     case 4: return at ? listpack_remove(lp, &at, 2) : lp;
     case 5: return listpack_append_pair(lp, SLICE_LITERAL("field"), SLICE_LITERAL("1"));
+    case 6: return at ? listpack_replace_int(lp, &at, INT64_MIN) : lp;
     default: return listpack_shrink(lp);
     }
 }

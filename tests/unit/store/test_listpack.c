@@ -132,7 +132,9 @@ static char *edit(char *lp, struct model *m, struct random *random)
         if (!at)
             return lp;
         m->texts[index] = t;
-        lp = listpack_replace(lp, &at, text_of(&t));
+        lp = slice_to_int64(text_of(&t), &number) && random_below(random, 2)
+                 ? listpack_replace_int(lp, &at, number)
+                 : listpack_replace(lp, &at, text_of(&t));
         assert_element(at, &t);
         return lp;
     case 6:
