@@ -304,7 +304,7 @@ static const char *const reads[] = {
     "HRANDFIELD %k %x WITHVALUES", "HSCAN %k 0", "SMEMBERS %k", "SRANDMEMBER %k %n", "SSCAN %k 0 COUNT %b", "SINTER %S",
     "SUNION %S", "SDIFF %S", "ZRANGE %k 0 -1 WITHSCORES", "ZRANGEBYSCORE %k %r %r", "ZRANDMEMBER %k -%n WITHSCORES",
     "ZSCAN %k 0", "ZUNION %K WITHSCORES", "ZINTERCARD %K LIMIT %n", "GEOSEARCH %k FROMLONLAT %o %o BYRADIUS %b %u",
-    "XRANGE %k - +", "XREAD COUNT 2 STREAMS %k 0", "XPENDING %k g%n", "XINFO STREAM %k FULL", "GEOPOS %k %M", "GEOHASH %k %M", "SORT_RO %k ALPHA", "MEMORY USAGE %k", "STRLEN %k", "BITCOUNT %k", "BITPOS %k 1",
+    "XRANGE %k - +", "XREAD COUNT 2 STREAMS %k 0", "XPENDING %k g%n", "XINFO STREAM %k FULL", "DUMP %k", "GEOPOS %k %M", "GEOHASH %k %M", "SORT_RO %k ALPHA", "MEMORY USAGE %k", "STRLEN %k", "BITCOUNT %k", "BITPOS %k 1",
     "DBSIZE", "ZRANK %k %m", "ZCOUNT %k %r %r", "ZLEXCOUNT %k %l %l", "HSTRLEN %k %m", "SMISMEMBER %k %M",
 };
 
@@ -522,7 +522,7 @@ static void restore_a_dump(void)
     put_words(&line, "DUMP %k");
     struct site *s = &sites[OWNER];
     const struct entry *e = keyspace_peek(s->ks, 0, line.argv[1]);
-    if (!e || entry_type(e) == VALUE_STREAM)
+    if (!e)
         return;
     run_at(s, &line, command_resolve(table, line.argc, line.argv, error), 0, 0);
     struct slice reply = buf_slice(&s->out);
