@@ -155,6 +155,7 @@ LIBS_fuzz   := $(FUZZ_SAN)
 FUZZ_ROOMS_resp := resp base
 FUZZ_ROOMS_journal := persist store base
 FUZZ_ROOMS_listpack := store base
+FUZZ_ROOMS_value := store base
 FUZZ_ROOMS_restore := store base
 fuzz_archives = $(foreach room,$(or $(FUZZ_ROOMS_$(1)),$(ROOMS_TOP_DOWN)),$(OUT)/lib$(room).a)
 define fuzz_rule

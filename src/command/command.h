@@ -107,6 +107,7 @@ struct call_wait {
      * freed with mem_free, arguments and array being one block.  NULL: as it
      * was sent. */
     struct slice *argv;
+    int argc; /* of argv */
 };
 
 /* One run of one command. */

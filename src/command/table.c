@@ -195,6 +195,11 @@ void command_table_add_data_types(struct command_table *t)
     command_table_add(t, command_zset_combine_rows, command_zset_combine_count);
     command_table_add(t, command_geo_rows, command_geo_count);
     command_table_add(t, command_geo_search_rows, command_geo_search_count);
+    command_table_add(t, command_xstream_rows, command_xstream_count);
+    command_table_add(t, command_xstream_read_rows, command_xstream_read_count);
+    command_table_add(t, command_xstream_consume_rows, command_xstream_consume_count);
+    command_table_add(t, command_xstream_claim_rows, command_xstream_claim_count);
+    command_table_add(t, command_xstream_info_rows, command_xstream_info_count);
     command_table_add(t, command_hyperloglog_rows, command_hyperloglog_count);
     command_table_add(t, command_sort_rows, command_sort_count);
     command_table_add(t, command_dump_rows, command_dump_count);

@@ -109,6 +109,7 @@ void blocking_begin(struct session *s, const struct call *call, const struct cal
     if (wait->argv) {
         mem_free(waiter->argv);
         waiter->argv = wait->argv;
+        waiter->argc = wait->argc;
         waiter->wait.argv = NULL;
     }
     waiter->is_waiting = true;

@@ -192,7 +192,8 @@ void waiting_leave(struct waiting *w, struct waiter *waiter)
 void waiting_init(struct waiting *w, struct server *server)
 {
     *w = (struct waiting){.server = server};
-    w->listener = (struct keyspace_listener){.context = w, .on_touch = on_touch, .on_swap = on_swap};
+    w->listener = (struct keyspace_listener){.context = w, .on_touch = on_touch, .on_wake = on_touch,
+                                           .on_swap = on_swap};
     unsigned char seed[KEY_HASH_SEED_BYTES];
     random_from_system(seed, sizeof seed);
     key_hash_expand(&w->secret, seed);

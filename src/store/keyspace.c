@@ -401,6 +401,13 @@ void keyspace_touch(struct keyspace *ks, int db, struct slice key)
         tell_touch(ks, db, key);
 }
 
+void keyspace_wake(struct keyspace *ks, int db, struct slice key)
+{
+    for (int i = ks->listener_count - 1; i >= 0; i--)
+        if (ks->listeners[i]->on_wake)
+            ks->listeners[i]->on_wake(ks->listeners[i]->context, db, key);
+}
+
 struct watches *keyspace_watches(struct keyspace *ks)
 {
     return ks->watches;

@@ -211,6 +211,8 @@ struct keyspace_listener {
     void *context;
     /* The key was changed, created or removed. */
     void (*on_touch)(void *context, int db, struct slice key);
+    /* Not changed, but who waits for it is to look again; may be NULL. */
+    void (*on_wake)(void *context, int db, struct slice key);
     /* Two databases changed places, or one was emptied (b equals a).  Before it
      * happens. */
     void (*on_swap)(void *context, int a, int b);
@@ -221,6 +223,7 @@ enum { KEYSPACE_LISTENERS_MAX = 4 };
 void keyspace_listen(struct keyspace *ks, const struct keyspace_listener *listener);
 void keyspace_unlisten(struct keyspace *ks, const struct keyspace_listener *listener);
 void keyspace_touch(struct keyspace *ks, int db, struct slice key);
+void keyspace_wake(struct keyspace *ks, int db, struct slice key);
 
 /* --- watched keys (watch.h) ------------------------------------------------- */
 

@@ -9,7 +9,7 @@ static const struct object_type *const object_types[] = {
     [VALUE_SET] = &set_object_type,
     [VALUE_ZSET] = &zset_object_type,
     [VALUE_HASH] = &hash_object_type,
-    [VALUE_STREAM] = NULL,
+    [VALUE_STREAM] = &stream_object_type,
 };
 
 const struct object_type *object_type_of(enum value_type type)

@@ -57,7 +57,7 @@ char *zset_compact_append(char *lp, struct slice member, double score)
 
 bool zset_compact_has_room(const char *lp, struct slice member)
 {
-    return listpack_has_room(lp, listpack_element_bytes(member) + ZSET_SCORE_TEXT_MAX);
+    return listpack_has_room(lp, listpack_element_bytes(member) + (zset_compact_size(lp) + 1) * ZSET_SCORE_TEXT_MAX);
 }
 
 const char *zset_compact_score_at(const char *lp, const char *member_at)

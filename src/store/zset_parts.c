@@ -171,7 +171,9 @@ static void zset_save(const struct value *v, struct value_cursor *cursor, struct
 
 static bool load_compact(struct value *v, struct zset_pair pair)
 {
-    if (!zset_compact_is_above_last(v->at, pair.member, pair.score) || !zset_compact_has_room(v->at, pair.member))
+    /* Less than a new member must leave: the scores that are there may be long already. */
+    size_t bytes = listpack_element_bytes(pair.member) + ZSET_SCORE_TEXT_MAX;
+    if (!zset_compact_is_above_last(v->at, pair.member, pair.score) || !listpack_has_room(v->at, bytes))
         return false;
     v->at = zset_compact_append(v->at, pair.member, pair.score);
     return true;

@@ -86,7 +86,8 @@ struct slice zset_compact_score_text(double score, char text[static ZSET_SCORE_T
 /* *next becomes the pair behind, or NULL; it may be at's own variable. */
 struct zset_pair zset_compact_pair(const char *lp, const char *at, const char **next,
                                    char scratch[static INT64_TEXT_MAX]);
-/* True if a member may be added without passing the format's limit. */
+/* True if a member may be added and, whatever scores all of them are given later,
+ * the format's limit is not passed. */
 bool zset_compact_has_room(const char *lp, struct slice member);
 bool zset_compact_is_above_last(const char *lp, struct slice member, double score);
 /* Behind all others, whatever they are. */

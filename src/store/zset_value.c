@@ -298,11 +298,40 @@ bool zset_lex_range_is_empty(const struct zset_lex_range *range)
     return order > 0 || (order == 0 && (range->min.is_open || range->max.is_open));
 }
 
+static bool has_one_score(const struct zset *z)
+{
+    return tree_get(tree_first(&z->order)).key == tree_get(tree_last(&z->order)).key;
+}
+
+/* Where scores differ, members do not ascend, and what a search finds depends on
+ * whom it asks.  It asks by rank, then: the tree's nodes are cut differently on
+ * a replica that was made from a snapshot. */
+static size_t bisect_rank(const struct zset *z, below_fn *is_below, const void *bound)
+{
+    size_t low = 0, high = tree_size(&z->order);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct zset_member *m = tree_get(tree_at(&z->order, middle)).item;
+        if (is_below(bound, (struct zset_pair){member_slice(m), m->score}))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static size_t seek_lex(const struct value *v, below_fn *is_below, const struct zset_lex_range *range)
+{
+    if (is_compact(v) || has_one_score(zset_of(v)))
+        return seek_rank(v, is_below, range);
+    return bisect_rank(zset_of(v), is_below, range);
+}
+
 struct zset_run zset_run_of_lex(const struct value *v, const struct zset_lex_range *range)
 {
     if (zset_lex_range_is_empty(range))
         return run_of(0, 0);
-    return run_of(seek_rank(v, is_below_lex, range), seek_rank(v, is_within_lex_max, range));
+    return run_of(seek_lex(v, is_below_lex, range), seek_lex(v, is_within_lex_max, range));
 }
 
 static const char *compact_at(const char *lp, size_t rank)

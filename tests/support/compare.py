@@ -135,6 +135,25 @@ COLLECTION_RULES = {
 }
 
 
+def but_times(is_time):
+    """Equal all the way down, but for numbers that is_time(list, index) takes for times."""
+    def same(a, b):
+        if a[0] != b[0] or not isinstance(a[1], list) or not isinstance(b[1], list):
+            return a == b
+        return len(a[1]) == len(b[1]) and all(
+            same(x, y) or is_time(a[1], at) and x[0] == y[0] == ":" and
+            abs(int(x[1]) - int(y[1])) <= SECONDS_TOLERANCE * 1000 for at, (x, y) in enumerate(zip(a[1], b[1])))
+    return same
+
+
+def is_stream_time(row, at):
+    """Idle and seen times go by their names, times of deliveries by their size."""
+    return row[at][0] == ":" and (row[at - 1][1] in (b"idle", b"seen-time") or int(row[at][1]) > 10**12)
+
+
+STREAM_RULES = {b"XPENDING": but_times(lambda row, at: len(row) == 4 and at == 2), b"XINFO": but_times(is_stream_time)}
+
+
 def scan(words):
     """Cursors are each server's own: only a scan that surely ends at once has a
     result to compare, whatever its order."""
@@ -210,6 +229,8 @@ def rule_for(words):
         return sorted_items  # of a set; tests/unit/command knows which
     if name in COLLECTION_RULES:
         return COLLECTION_RULES[name]
+    if name in STREAM_RULES and (len(words) < 2 or words[1].upper() != b"HELP"):
+        return STREAM_RULES[name]
     if name == b"SPOP":
         return pop(words)
     if name == b"RANDOMKEY":

@@ -113,7 +113,7 @@ class Oracle:
             message = self.events.read()
             if message.startswith(b"*2\r\n$4\r\npong"):
                 return events
-            channel = re.search(rb"__keyevent@(\d+)__:(\w+)\r\n\$\d+\r\n(.*)\r\n$", message, re.S)
+            channel = re.search(rb"__keyevent@(\d+)__:([\w-]+)\r\n\$\d+\r\n(.*)\r\n$", message, re.S)
             events.append((int(channel.group(1)), channel.group(2).decode(), channel.group(3)))
 
     def stop(self):

@@ -60,6 +60,8 @@ static void stop_waiting(struct call *c)
     if (!c->wait->is_wanted)
         return;
     c->wait->is_wanted = false;
+    mem_free(c->wait->argv);
+    c->wait->argv = NULL;
     if (c->wait->is_null_array)
         reply_null_array(c->reply);
     else

@@ -17,7 +17,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "store/listpack.h"
-#include "store/zset_value.h"
+#include "store/zset_private.h"
 
 enum { NAMES = 300, NAME_BYTES = 400 };
 
@@ -460,6 +460,46 @@ static void test_save_and_load(void **state)
     }
 }
 
+/* Of a listpack the size that it tells is looked at, so none has to be that long. */
+static void test_room_for_longer_scores(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 1000, MEMBER_BYTES = 3 }; /* "m", with head and size */
+    static char lp[LISTPACK_EMPTY_BYTES];
+    struct slice member = SLICE_LITERAL("m");
+    size_t needed = MEMBER_BYTES + (MEMBERS + 1) * (size_t)ZSET_SCORE_TEXT_MAX;
+    listpack_write_header(lp, LISTPACK_BYTES_MAX - LISTPACK_EMPTY_BYTES - needed, 2 * MEMBERS);
+    assert_true(zset_compact_has_room(lp, member));
+    listpack_write_header(lp, LISTPACK_BYTES_MAX - LISTPACK_EMPTY_BYTES - needed + 1, 2 * MEMBERS);
+    assert_false(zset_compact_has_room(lp, member));
+}
+
+/* Where scores differ a lex range means nothing, but it must say the same of the
+ * same members, however the tree came to be. */
+static void test_lex_follows_from_members(void **state)
+{
+    (void)state;
+    static struct model m;
+    struct random random;
+    random_init(&random, 11);
+    model_init(&m, 0);
+    for (int i = 0; i < 3 * NAMES; i++) {
+        char text[32];
+        struct slice member = slice_make(text, (size_t)snprintf(text, sizeof text, "n%d", i * 7919 % (3 * NAMES)));
+        struct zset_found found = zset_find(&m.value, member);
+        zset_add(&m.value, &m.env, &found, member, (double)random_below(&random, 50));
+    }
+    struct value again = round_trip(&m, 1000);
+    for (int i = 0; i < 1000; i++) {
+        struct zset_lex_range range = {random_bound(&m, &random), random_bound(&m, &random)};
+        struct zset_run one = zset_run_of_lex(&m.value, &range), other = zset_run_of_lex(&again, &range);
+        assert_int_equal(one.first, other.first);
+        assert_int_equal(one.end, other.end);
+    }
+    zset_free(again);
+    zset_free(m.value);
+}
+
 static void test_hostile_parts(void **state)
 {
     (void)state;
@@ -503,6 +543,8 @@ int main(void)
         cmocka_unit_test(test_random_growing),   cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_compact_bytes),    cmocka_unit_test(test_append),
         cmocka_unit_test(test_digest_and_copy),  cmocka_unit_test(test_memory_and_free),
+        cmocka_unit_test(test_room_for_longer_scores),
+        cmocka_unit_test(test_lex_follows_from_members),
         cmocka_unit_test(test_save_and_load),    cmocka_unit_test(test_hostile_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
