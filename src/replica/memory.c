@@ -508,6 +508,14 @@ void memory_set_mode(struct memory *m, enum journal_mode mode)
         journal_set_mode(m->journal, mode);
 }
 
+enum status memory_flush(struct memory *m)
+{
+    if (!m->journal)
+        return STATUS_NOT_FOUND;
+    enum status status = memory_write(m);
+    return status == STATUS_OK ? journal_flush_now(m->journal) : status;
+}
+
 /* --- a pass --------------------------------------------------------------- */
 
 static void record_seed(struct memory *m)

@@ -74,6 +74,7 @@ struct session {
     void (*on_block_timeout)(struct session *s);
     int64_t wait_replicas, wait_deadline_us; /* 0: no deadline */
     bool has_nudged;                         /* the peers, for this WAIT */
+    bool waits_for_flush, has_flushed;       /* WAITAOF; what is to be on disk here is */
     uint64_t last_write_position; /* of this session's newest applied write */
 
     struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
