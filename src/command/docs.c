@@ -40,7 +40,7 @@ static void reply_argument(struct reply *r, const struct command_argument *a)
     struct reply_deferred begin = reply_begin(r);
     pairs += reply_text(r, "name", a->name);
     pairs += reply_text(r, "type", type_names[a->type]);
-    if (a->type == ARGUMENT_KEY) {
+    if (a->type == ARGUMENT_KEY || a->key_spec_index > 0) {
         reply_bulk_text(r, "key_spec_index");
         reply_int(r, a->key_spec_index);
         pairs++;
@@ -60,6 +60,16 @@ static size_t reply_arguments(struct reply *r, const struct command_argument *ar
     reply_array(r, (size_t)count);
     for (int i = 0; i < count; i++)
         reply_argument(r, &arguments[i]);
+    return 1;
+}
+
+static size_t reply_system(struct reply *r, const struct command *row)
+{
+    if (!row->is_system)
+        return 0;
+    reply_bulk_text(r, "doc_flags");
+    reply_set(r, 1);
+    reply_simple(r, "syscmd");
     return 1;
 }
 
@@ -113,6 +123,7 @@ static void reply_docs(struct reply *r, const struct command *container, const s
     pairs += reply_text(r, "since", row->since);
     pairs += reply_text(r, "group", row->group);
     pairs += reply_text(r, "complexity", row->complexity);
+    pairs += reply_system(r, row);
     pairs += reply_deprecation(r, row);
     pairs += reply_history(r, row);
     pairs += reply_arguments(r, row->arguments, row->argument_count);

@@ -25,6 +25,8 @@ COMMAND_FAMILY(zset_pop);
 COMMAND_FAMILY(zset_combine);
 COMMAND_FAMILY(geo);
 COMMAND_FAMILY(geo_search);
+COMMAND_FAMILY(hyperloglog);
+COMMAND_FAMILY(sort);
 COMMAND_FAMILY(key);
 COMMAND_FAMILY(expire);
 COMMAND_FAMILY(scan);

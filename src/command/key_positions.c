@@ -93,6 +93,10 @@ static bool walk(const struct command *row, int argc, const struct slice *argv, 
         if (!walk_spec(spec, flags, argc, argv, sink) && spec->begin != KEY_BEGIN_UNKNOWN)
             return false;
     }
+    uint16_t flags = 0;
+    int extra = row->extra_key ? row->extra_key(argc, argv, &flags) : 0;
+    if (extra > 0)
+        sink_add(sink, extra, flags);
     return true;
 }
 

@@ -53,7 +53,7 @@ struct command_argument {
     const char *token;  /* the literal word in front of it; or NULL */
     uint32_t flags;     /* enum argument_flag */
     const char *since;  /* or NULL */
-    int key_spec_index; /* ARGUMENT_KEY */
+    int key_spec_index; /* ARGUMENT_KEY; of other types, if it is not 0 */
     const struct command_argument *arguments; /* of a ONEOF or BLOCK */
     int argument_count;
 };
@@ -75,11 +75,15 @@ struct command {
     int key_spec_count;
     /* What this very call does to the keys of a KEY_VARIABLE_FLAGS spec; or NULL. */
     uint16_t (*key_flags)(int argc, const struct slice *argv);
+    /* The position of a key that no spec can find (SORT's STORE), and what is
+     * done to it; 0 if this call names none.  Or NULL. */
+    int (*extra_key)(int argc, const struct slice *argv, uint16_t *flags);
     const char *group;   /* "string", "generic", "connection", "server", ... */
     const char *since;
     const char *complexity;
     const char *summary; /* our own words */
     const char *deprecated_since, *replaced_by; /* both or neither */
+    bool is_system; /* COMMAND DOCS says that it is none for users */
     const char *const *tips; /* NULL-terminated, or NULL */
     const struct command *subcommands; /* for containers: rows named by subcommand alone */
     int subcommand_count;

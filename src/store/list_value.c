@@ -227,13 +227,6 @@ void list_insert(struct value *v, const struct value_env *env, struct list_place
         }
         make_large(v);
         next = place_in_large(v, next);
-        place = place_in_large(v, place);
-    }
-    /* Behind a node's last element is that node's end, if there is room. */
-    if (next.node != place.node && list_node_takes(place.node, &limits, bytes.len)) {
-        list_node_push(place.node, false, bytes);
-        list_chain_grew(list_large(v), place.node, 1);
-        return;
     }
     insert_before(v, &limits, next, bytes);
 }

@@ -13,11 +13,6 @@
 
 enum { PAIR_HEAD_BYTES = 12 };
 
-static bool is_compact(const struct value *v)
-{
-    return v->encoding == ENCODING_LISTPACK;
-}
-
 /* --- freeing, copying, measuring ---------------------------------------------------- */
 
 static void free_member(void *context, void *item)
@@ -176,15 +171,7 @@ static void zset_save(const struct value *v, struct value_cursor *cursor, struct
 
 static bool load_compact(struct value *v, struct zset_pair pair)
 {
-    const char *score_at = listpack_last(v->at);
-    if (score_at) {
-        char scratch[INT64_TEXT_MAX];
-        double last = zset_compact_score(score_at);
-        struct slice member = listpack_text(listpack_prev(v->at, score_at), scratch);
-        if (pair.score < last || (pair.score == last && slice_compare(pair.member, member) <= 0))
-            return false;
-    }
-    if (!zset_compact_has_room(v->at, pair.member))
+    if (!zset_compact_is_above_last(v->at, pair.member, pair.score) || !zset_compact_has_room(v->at, pair.member))
         return false;
     v->at = zset_compact_append(v->at, pair.member, pair.score);
     return true;

@@ -1,4 +1,5 @@
-/* The two forms of a sorted set, for zset_value.c and zset_parts.c. */
+/* The two forms of a sorted set, for zset_value.c, zset_compact.c and
+ * zset_parts.c. */
 #ifndef STORE_ZSET_PRIVATE_H
 #define STORE_ZSET_PRIVATE_H
 
@@ -64,13 +65,35 @@ struct zset_member *zset_member_create(struct slice member, double score);
 /* Behind all others; false if it is not above them. */
 bool zset_large_append(struct zset *z, struct zset_member *m);
 
-/* --- the compact form ------------------------------------------------------------- */
+/* %.17g, whole numbers too. */
+struct slice zset_large_score_text(double score, char text[static ZSET_SCORE_TEXT_MAX]);
 
-/* The score that stands at this element. */
-double zset_compact_score(const char *at);
-/* Behind all others, whatever they are. */
-char *zset_compact_append(char *lp, struct slice member, double score);
+/* --- the compact form ------------------------------------------------------------- *
+ * Functions that take a listpack and return one leave it where they return it.  A
+ * pair is known by its member's element. */
+
+static inline bool is_compact(const struct value *v)
+{
+    return v->encoding == ENCODING_LISTPACK;
+}
+
+size_t zset_compact_size(const char *lp);
+/* The element behind a member's: its score's. */
+const char *zset_compact_score_at(const char *lp, const char *member_at);
+/* The score that stands at this element, and how it would be written. */
+double zset_compact_score(const char *score_at);
+struct slice zset_compact_score_text(double score, char text[static ZSET_SCORE_TEXT_MAX]);
+/* *next becomes the pair behind, or NULL; it may be at's own variable. */
+struct zset_pair zset_compact_pair(const char *lp, const char *at, const char **next,
+                                   char scratch[static INT64_TEXT_MAX]);
 /* True if a member may be added without passing the format's limit. */
 bool zset_compact_has_room(const char *lp, struct slice member);
+bool zset_compact_is_above_last(const char *lp, struct slice member, double score);
+/* Behind all others, whatever they are. */
+char *zset_compact_append(char *lp, struct slice member, double score);
+/* Where it belongs; the member must not be there. */
+char *zset_compact_insert(char *lp, struct slice member, double score);
+/* A pair gets another score. */
+char *zset_compact_move(char *lp, const char *at, double score);
 
 #endif

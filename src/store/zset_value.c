@@ -1,168 +1,6 @@
 #include "store/zset_value.h"
 
-#include <stdio.h>
-
 #include "store/zset_private.h"
-
-static bool is_compact(const struct value *v)
-{
-    return v->encoding == ENCODING_LISTPACK;
-}
-
-/* (score, member) against (score, member). */
-static int compare_pairs(double score_a, struct slice a, double score_b, struct slice b)
-{
-    if (score_a != score_b)
-        return score_a < score_b ? -1 : 1;
-    return slice_compare(a, b);
-}
-
-/* --- the compact form ------------------------------------------------------------- */
-
-/* Whole numbers that Redis writes as integers. */
-static bool score_is_int(double score, int64_t *integer)
-{
-    const double bound = 4611686018427387904.0;
-    if (score < -bound || score > bound)
-        return false;
-    *integer = (int64_t)score;
-    return (double)*integer == score;
-}
-
-static struct slice fraction_text(double score, char text[static ZSET_SCORE_TEXT_MAX])
-{
-    int length = snprintf(text, ZSET_SCORE_TEXT_MAX, "%.17g", score);
-    CHECK(length > 0);
-    CHECK(length < ZSET_SCORE_TEXT_MAX);
-    return slice_make(text, (size_t)length);
-}
-
-static struct slice score_text(double score, char text[static ZSET_SCORE_TEXT_MAX])
-{
-    int64_t integer;
-    if (score_is_int(score, &integer))
-        return slice_make(text, int64_to_text(integer, text));
-    return fraction_text(score, text);
-}
-
-struct slice zset_score_text(const struct value *v, double score, char text[static ZSET_SCORE_TEXT_MAX])
-{
-    return is_compact(v) ? score_text(score, text) : fraction_text(score, text);
-}
-
-double zset_compact_score(const char *at)
-{
-    int64_t integer;
-    if (listpack_int(at, &integer))
-        return (double)integer;
-    double score;
-    bool is_score = slice_to_double(listpack_get(at).bytes, &score);
-    CHECK(is_score);
-    return score;
-}
-
-char *zset_compact_append(char *lp, struct slice member, double score)
-{
-    char text[ZSET_SCORE_TEXT_MAX];
-    lp = listpack_append(lp, member);
-    return listpack_append(lp, score_text(score, text));
-}
-
-bool zset_compact_has_room(const char *lp, struct slice member)
-{
-    return listpack_has_room(lp, listpack_element_bytes(member) + ZSET_SCORE_TEXT_MAX);
-}
-
-static const char *compact_score_at(const char *lp, const char *member_at)
-{
-    const char *at = listpack_next(lp, member_at);
-    CHECK(at);
-    return at;
-}
-
-/* The pair whose member stands at this element; *next becomes the one behind. */
-static struct zset_pair compact_pair(const char *lp, const char *at, const char **next,
-                                     char scratch[static INT64_TEXT_MAX])
-{
-    const char *score_at = compact_score_at(lp, at);
-    *next = listpack_next(lp, score_at);
-    return (struct zset_pair){listpack_text(at, scratch), zset_compact_score(score_at)};
-}
-
-static size_t compact_size(const char *lp)
-{
-    return listpack_count(lp) / 2;
-}
-
-static bool compact_is_above_last(const char *lp, struct slice member, double score)
-{
-    const char *score_at = listpack_last(lp);
-    if (!score_at)
-        return true;
-    char scratch[INT64_TEXT_MAX];
-    const char *at = listpack_prev(lp, score_at);
-    CHECK(at);
-    return compare_pairs(score, member, zset_compact_score(score_at), listpack_text(at, scratch)) > 0;
-}
-
-/* Where a pair belongs: the member element it stands before.  Members are looked
- * at only where scores are equal. */
-static const char *compact_position(const char *lp, struct slice member, double score)
-{
-    char scratch[INT64_TEXT_MAX];
-    const char *at = listpack_first(lp);
-    while (at) {
-        const char *score_at = compact_score_at(lp, at);
-        double other = zset_compact_score(score_at);
-        if (other > score || (other == score && slice_compare(listpack_text(at, scratch), member) > 0))
-            break;
-        at = listpack_next(lp, score_at);
-    }
-    return at;
-}
-
-static char *compact_insert(char *lp, struct slice member, double score)
-{
-    if (compact_is_above_last(lp, member, score))
-        return zset_compact_append(lp, member, score);
-    char text[ZSET_SCORE_TEXT_MAX];
-    const char *at = compact_position(lp, member, score);
-    lp = listpack_insert(lp, &at, member);
-    at = listpack_next(lp, at);
-    return listpack_insert(lp, &at, score_text(score, text));
-}
-
-/* True if this score leaves the pair whose member stands at this element where
- * it is. */
-static bool compact_may_stay(const char *lp, const char *at, double score)
-{
-    char scratch[INT64_TEXT_MAX], other[INT64_TEXT_MAX];
-    struct slice member = listpack_text(at, scratch);
-    const char *score_at = compact_score_at(lp, at);
-    const char *next = listpack_next(lp, score_at), *previous_score = listpack_prev(lp, at);
-    if (next && compare_pairs(score, member, zset_compact_score(compact_score_at(lp, next)),
-                              listpack_text(next, other)) >= 0)
-        return false;
-    return !previous_score || compare_pairs(score, member, zset_compact_score(previous_score),
-                                            listpack_text(listpack_prev(lp, previous_score), other)) > 0;
-}
-
-/* The member's bytes are in the listpack and must be taken out before it moves. */
-static char *compact_move(char *lp, const char *at, double score)
-{
-    char text[ZSET_SCORE_TEXT_MAX], scratch[INT64_TEXT_MAX];
-    if (compact_may_stay(lp, at, score)) {
-        at = compact_score_at(lp, at);
-        return listpack_replace(lp, &at, score_text(score, text));
-    }
-    struct slice borrowed = listpack_text(at, scratch);
-    char *copy = mem_alloc(borrowed.len + 1);
-    memcpy(copy, borrowed.ptr, borrowed.len);
-    lp = listpack_remove(lp, &at, 2);
-    lp = compact_insert(lp, slice_make(copy, borrowed.len), score);
-    mem_free(copy);
-    return lp;
-}
 
 /* --- the large form -------------------------------------------------------------- */
 
@@ -235,7 +73,7 @@ static void enlarge(struct value *v, const struct value_env *env)
     char scratch[INT64_TEXT_MAX];
     const char *next;
     for (const char *at = listpack_first(lp); at; at = next) {
-        struct zset_pair pair = compact_pair(lp, at, &next, scratch);
+        struct zset_pair pair = zset_compact_pair(lp, at, &next, scratch);
         bool is_above = zset_large_append(z, zset_member_create(pair.member, pair.score));
         CHECK(is_above);
     }
@@ -269,7 +107,7 @@ struct value zset_create_for(const struct value_env *env, size_t count, size_t l
 
 size_t zset_size(const struct value *v)
 {
-    return is_compact(v) ? compact_size(v->at) : tree_size(&zset_of(v)->order);
+    return is_compact(v) ? zset_compact_size(v->at) : tree_size(&zset_of(v)->order);
 }
 
 struct zset_found zset_find(const struct value *v, struct slice member)
@@ -280,7 +118,7 @@ struct zset_found zset_find(const struct value *v, struct slice member)
         found.at = listpack_find(lp, listpack_first(lp), member, 2);
         found.is_present = found.at;
         if (found.at)
-            found.score = zset_compact_score(compact_score_at(lp, found.at));
+            found.score = zset_compact_score(zset_compact_score_at(lp, found.at));
         return found;
     }
     const struct zset *z = zset_of(v);
@@ -295,7 +133,7 @@ struct zset_found zset_find(const struct value *v, struct slice member)
 /* True if one more member of this size keeps the value compact. */
 static bool may_stay_compact(const struct value *v, const struct value_env *env, struct slice member)
 {
-    return compact_size(v->at) < (uint64_t)entries_max(env) && member.len <= (uint64_t)value_max(env) &&
+    return zset_compact_size(v->at) < (uint64_t)entries_max(env) && member.len <= (uint64_t)value_max(env) &&
            zset_compact_has_room(v->at, member);
 }
 
@@ -306,7 +144,7 @@ void zset_add(struct value *v, const struct value_env *env, const struct zset_fo
     uint64_t hash = found->hash;
     if (is_compact(v)) {
         if (may_stay_compact(v, env, member)) {
-            v->at = compact_insert(v->at, member, score);
+            v->at = zset_compact_insert(v->at, member, score);
             return;
         }
         enlarge(v, env);
@@ -318,7 +156,7 @@ void zset_add(struct value *v, const struct value_env *env, const struct zset_fo
 bool zset_append(struct value *v, const struct value_env *env, struct slice member, double score)
 {
     if (is_compact(v)) {
-        if (!compact_is_above_last(v->at, member, score))
+        if (!zset_compact_is_above_last(v->at, member, score))
             return false;
         if (may_stay_compact(v, env, member)) {
             v->at = zset_compact_append(v->at, member, score);
@@ -337,7 +175,7 @@ void zset_move(struct value *v, const struct zset_found *found, double score)
 {
     CHECK(found->is_present);
     if (is_compact(v)) {
-        v->at = compact_move(v->at, found->at, score);
+        v->at = zset_compact_move(v->at, found->at, score);
         return;
     }
     struct zset *z = zset_of(v);
@@ -365,7 +203,7 @@ size_t zset_rank(const struct value *v, const struct zset_found *found)
     size_t rank = 0;
     if (is_compact(v)) {
         for (const char *at = listpack_first(v->at); at != found->at; rank++)
-            at = listpack_next(v->at, compact_score_at(v->at, at));
+            at = listpack_next(v->at, zset_compact_score_at(v->at, at));
         return rank;
     }
     struct tree_place place = tree_find(&zset_of(v)->order, item_of(*found->slot), &rank);
@@ -383,7 +221,7 @@ static size_t compact_seek(const char *lp, below_fn *is_below, const void *bound
     char scratch[INT64_TEXT_MAX];
     const char *at = listpack_first(lp);
     size_t rank = 0;
-    for (; at && is_below(bound, compact_pair(lp, at, &at, scratch)); rank++)
+    for (; at && is_below(bound, zset_compact_pair(lp, at, &at, scratch)); rank++)
         continue;
     return rank;
 }
@@ -469,7 +307,7 @@ struct zset_run zset_run_of_lex(const struct value *v, const struct zset_lex_ran
 
 static const char *compact_at(const char *lp, size_t rank)
 {
-    return rank < compact_size(lp) ? listpack_at(lp, (int64_t)rank * 2) : NULL;
+    return rank < zset_compact_size(lp) ? listpack_at(lp, (int64_t)rank * 2) : NULL;
 }
 
 void zset_remove_run(struct value *v, struct zset_run run)
@@ -495,7 +333,7 @@ struct zset_pair zset_at(const struct value *v, size_t rank, char scratch[static
     if (is_compact(v)) {
         const char *at = compact_at(v->at, rank), *next;
         CHECK(at);
-        return compact_pair(v->at, at, &next, scratch);
+        return zset_compact_pair(v->at, at, &next, scratch);
     }
     const struct zset_member *m = tree_get(tree_at(&zset_of(v)->order, rank)).item;
     return (struct zset_pair){member_slice(m), m->score};
@@ -516,7 +354,7 @@ static bool compact_next(struct zset_iterator *i, struct zset_pair *pair)
     const char *at = i->at, *next;
     if (!at)
         return false;
-    *pair = compact_pair(i->lp, at, &next, i->scratch);
+    *pair = zset_compact_pair(i->lp, at, &next, i->scratch);
     if (i->is_reverse) {
         const char *score_at = listpack_prev(i->lp, at);
         next = score_at ? listpack_prev(i->lp, score_at) : NULL;
@@ -535,6 +373,11 @@ bool zset_next(struct zset_iterator *i, struct zset_pair *pair)
     *pair = (struct zset_pair){member_slice(m), m->score};
     i->place = i->is_reverse ? tree_previous(i->place) : tree_next(i->place);
     return true;
+}
+
+struct slice zset_score_text(const struct value *v, double score, char text[static ZSET_SCORE_TEXT_MAX])
+{
+    return is_compact(v) ? zset_compact_score_text(score, text) : zset_large_score_text(score, text);
 }
 
 struct scan {

@@ -55,6 +55,18 @@ def test_large_elements(pair):
     check_list(pair, "m")
 
 
+def test_node_limits(pair):
+    """Other limits make other nodes and change no answer."""
+    for limit in (1, 3, 128, -1, -5, -2):
+        pair.check("CONFIG", "SET", "list-max-listpack-size", limit)
+        pair.check("RPUSH", "l", *["element %d" % i for i in range(200)])
+        pair.check("LINSERT", "l", "BEFORE", "element 100", "between")
+        pair.check("LSET", "l", 50, "y" * 9000)
+        pair.check("LREM", "l", -2, "element 7")
+        check_list(pair, "l")
+        pair.check("LMPOP", 2, "none", "l", "RIGHT", "COUNT", 50)
+
+
 def test_elements_apart(pair):
     for threshold in ("1", "10b", "1kb", "0", "x", "4gb", ""):
         pair.check("DEBUG", "QUICKLIST-PACKED-THRESHOLD", threshold)

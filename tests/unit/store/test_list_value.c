@@ -235,13 +235,13 @@ static void test_many_nodes(void **state)
 /* --- nodes as Redis fills them --------------------------------------------------- */
 
 struct sizes {
-    size_t count, elements[64], bytes[64];
+    size_t count, plain, elements[64], bytes[64];
 };
 
 static void note_node(void *context, struct slice listpack, bool is_plain)
 {
     struct sizes *s = context;
-    (void)is_plain;
+    s->plain += is_plain;
     if (s->count < 64) {
         s->elements[s->count] = listpack_count(listpack.ptr);
         s->bytes[s->count] = listpack.len;
@@ -258,6 +258,7 @@ static void test_nodes_are_redis_s(void **state)
         int64_t fill;
         size_t size, count, nodes, first_elements, first_bytes, last_elements;
     } dumped[] = {
+        {-5, 60, 3000, 3, 1056, 65479, 888}, {-5, 3000, 40, 2, 21, 63091, 19}, {-7, 60, 3000, 3, 1056, 65479, 888}, {-7, 3000, 40, 2, 21, 63091, 19},
         {-1, 1, 5000, 4, 1361, 4090, 917}, {-1, 16, 3000, 14, 226, 4075, 62}, {-1, 60, 500, 8, 65, 4037, 45},
         {-1, 3000, 20, 20, 1, 3011, 1}, {-1, 4000, 9, 9, 1, 4011, 1}, {-1, 8180, 4, 4, 1, 8194, 1},
         {-1, 8184, 4, 4, 1, 8198, 1}, {-1, 20000, 3, 3, 1, 20015, 1}, {-2, 1, 5000, 2, 2726, 8185, 2274},
@@ -312,13 +313,42 @@ static void test_plain_nodes(void **state)
     struct sizes sizes = {0};
     list_each_node(&v, note_node, &sizes);
     assert_int_equal(sizes.count, 3);
+    assert_int_equal(sizes.plain, 1);
     assert_int_equal(sizes.elements[0], 2);
     list_set(&v, &env, list_at(&v, 2), SLICE_LITERAL("four"));
+    sizes = (struct sizes){0};
+    list_each_node(&v, note_node, &sizes);
+    assert_int_equal(sizes.plain, 0);
     list_set(&v, &env, list_at(&v, 0), SLICE_LITERAL("fives"));
     list_object_type.check(&v);
     assert_true(listpack_equals(list_at(&v, 0).at, SLICE_LITERAL("fives")));
     assert_true(listpack_equals(list_at(&v, 2).at, SLICE_LITERAL("four")));
     free_in(&v, 1);
+}
+
+/* What removals leave of neighbours is one node again. */
+static void test_small_neighbours_are_joined(void **state)
+{
+    (void)state;
+    struct value_env env = make_env(100, 0);
+    for (int by_range = 0; by_range < 2; by_range++) {
+        struct value v = list_create();
+        for (int i = 0; i < 1000; i++)
+            list_push(&v, &env, false, i < 10 || i >= 990 ? SLICE_LITERAL("kept") : SLICE_LITERAL("gone"));
+        struct sizes sizes = {0};
+        list_each_node(&v, note_node, &sizes);
+        assert_int_equal(sizes.count, 10);
+        if (by_range)
+            list_remove_range(&v, &env, 10, 980);
+        else
+            assert_int_equal(list_remove_equal(&v, &env, SLICE_LITERAL("gone"), UINT64_MAX, false), 980);
+        list_object_type.check(&v);
+        assert_int_equal(list_length(&v), 20);
+        sizes = (struct sizes){0};
+        list_each_node(&v, note_node, &sizes);
+        assert_int_equal(sizes.count, 1);
+        free_in(&v, 1);
+    }
 }
 
 /* Elements that do not fit a node do not drag their neighbours along. */
@@ -592,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_nodes_are_redis_s),
         cmocka_unit_test(test_plain_nodes),
+        cmocka_unit_test(test_small_neighbours_are_joined),
         cmocka_unit_test(test_large_elements),
         cmocka_unit_test(test_digest_knows_no_form),
         cmocka_unit_test(test_parts),
