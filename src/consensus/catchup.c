@@ -65,8 +65,9 @@ static void send_ask(struct rabia *r)
  * slot; so after a while we hold what we have forfeited, and say what the words of others force. */
 static bool is_held_up_by_clock(struct rabia *r)
 {
-    const struct slot *slot = rabia_slot(r, r->frontier, r->cursor_lane);
-    return slot->is_refused && r->now_us - r->stood_us >= CLOCK_PATIENCE_US;
+    bool is_out_of_window = r->frontier >= window_end(r); /* all of it came to its end in this step */
+    return !is_out_of_window && rabia_slot(r, r->frontier, r->cursor_lane)->is_refused &&
+           r->now_us - r->stood_us >= CLOCK_PATIENCE_US;
 }
 
 /* Contents that nobody answered for are fetched from another holder; refused

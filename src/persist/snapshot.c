@@ -6,7 +6,7 @@
  *
  *   offset  bytes
  *        0      8  magic: "kvsnap\r\n"
- *        8      4  format version, 1
+ *        8      4  format version, 2
  *       12         records, to the end
  *
  * A record:
@@ -14,7 +14,7 @@
  *        0      8  checksum: XXH3-64 of the rest of the record, seeded with its
  *                  ordinal (0 is the first), so that records that are lost,
  *                  doubled or exchanged show
- *        8      4  kind: 1 head, 2 database, 3 keys, 4 end
+ *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last
  *       12      4  number of keys; 0 unless kind is 3
  *       16      4  bytes of the data column
  *       20      4  bytes of the shape column, 0 unless kind is 3
@@ -23,6 +23,8 @@
  *
  * In order: a head; for each database that has keys, numbers ascending, a
  * database record and one or more keys records; an end.  Nothing follows it.
+ * Behind a keys record with a single key whose value goes on come any number of
+ * more records and one last record.
  *
  * Data of a head:
  *
@@ -48,15 +50,18 @@
  *        0      8  number of keys in all
  *        8     16  keyspace_digest of them, low word first
  *
- * A keys record holds at most 256 KiB with its head, or a single key.
+ * A keys record holds at most 256 KiB with its head, or a single key.  The data
+ * of a more and of a last record is a part of a value.
  *
  *   data     of each key: its bytes, then those of its value.  An integer is
  *            its two's complement in as few bytes as hold it with its sign, 0
- *            in none.
+ *            in none.  A collection is saved in parts, each of them described
+ *            where its type is (store/<type>_value.c); this is the first.
  *   shapes   tokens.  Below 0x80 the token begins a new shape, of one key:
- *              bits 0-3 type (enum value_type), bits 4-5 encoding (enum
- *              value_encoding), bit 6: it expires; then two varints, length of
- *              key and of value, each at most 512 MiB.
+ *              bits 0-2 type (enum value_type), bit 3: the value goes on in the
+ *              next record, bits 4-5 which of the type's encodings
+ *              (snapshot_block.c), bit 6: it expires; then two varints, length
+ *              of key and of value, each at most 512 MiB.
  *            From 0x80 on: the next (token & 0x7f) + 1 keys have the shape of
  *            the one before.
  *   expiries of each key that expires, its time less the logical time of the
@@ -80,6 +85,7 @@
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
 #include "store/digest.h"
+#include "store/value.h"
 
 struct writer {
     const struct snapshot_write_options *options;
@@ -88,6 +94,7 @@ struct writer {
     char *packed;
     size_t packed_room;
     struct buf record; /* being put together */
+    struct buf part;   /* of a collection */
     struct snapshot_block block;
     uint64_t ordinal, keys;
     int db;
@@ -297,22 +304,60 @@ static enum status write_alone(struct writer *w, const struct keyspace_item *ite
     return status;
 }
 
+static void save_part(struct writer *w, const struct value *v, enum value_type type, struct value_cursor *cursor)
+{
+    buf_clear(&w->part);
+    object_type_of(type)->save(v, cursor, &w->part, PART_BYTES);
+    CHECK(cursor->is_done || buf_size(&w->part) > 0);
+}
+
+/* What did not go into the first part. */
+static enum status write_rest(struct writer *w, const struct value *v, enum value_type type,
+                              struct value_cursor *cursor)
+{
+    enum status status = STATUS_OK;
+    while (!cursor->is_done && status == STATUS_OK) {
+        save_part(w, v, type, cursor);
+        record_begin(w);
+        buf_append_slice(&w->record, buf_slice(&w->part));
+        status = write_plain_record(w, cursor->is_done ? RECORD_LAST : RECORD_MORE);
+    }
+    return status;
+}
+
+static enum status put_item(struct writer *w, const struct keyspace_item *item)
+{
+    bool is_long = RECORD_HEAD_BYTES + snapshot_block_bound(&w->block, item) > RECORD_BYTES_MAX || item->goes_on;
+    if (is_long) {
+        enum status status = flush_block(w);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (item->goes_on || RECORD_HEAD_BYTES + snapshot_block_bound(&w->block, item) > RECORD_BYTES_MAX)
+        return write_alone(w, item);
+    snapshot_block_put(&w->block, item);
+    return STATUS_OK;
+}
+
+static enum status put_collection(struct writer *w, const struct entry *e, struct keyspace_item *item)
+{
+    struct value v = entry_value(e);
+    struct value_cursor cursor = {0};
+    save_part(w, &v, item->type, &cursor);
+    item->bytes = buf_slice(&w->part);
+    item->goes_on = !cursor.is_done;
+    enum status status = put_item(w, item);
+    return status == STATUS_OK ? write_rest(w, &v, item->type, &cursor) : status;
+}
+
 static bool write_entry(void *context, const struct entry *e)
 {
     struct writer *w = context;
     struct keyspace_item item = entry_item(e);
     digest_add(&w->digest, keyspace_entry_digest(w->db, e));
-    if (RECORD_HEAD_BYTES + snapshot_block_bound(&w->block, &item) > RECORD_BYTES_MAX)
-        w->status = flush_block(w);
-    if (w->status != STATUS_OK)
-        return false;
-    if (RECORD_HEAD_BYTES + snapshot_block_bound(&w->block, &item) > RECORD_BYTES_MAX)
-        w->status = write_alone(w, &item);
-    else
-        snapshot_block_put(&w->block, &item);
+    w->status = item.type == VALUE_STRING ? put_item(w, &item) : put_collection(w, e, &item);
     return w->status == STATUS_OK;
 }
-
 static enum status write_databases(struct writer *w)
 {
     for (w->db = 0; w->db < keyspace_database_count(w->ks); w->db++) {
@@ -346,11 +391,13 @@ enum status snapshot_write(struct keyspace *ks, const struct snapshot_head *head
 {
     struct writer w = {.options = options, .ks = ks};
     buf_init(&w.record);
+    buf_init(&w.part);
     snapshot_block_init(&w.block, keyspace_now(ks));
     enum status status = write_content(&w, head);
     if (status == STATUS_OK)
         CHECK(w.keys == count_keys(ks));
     snapshot_block_deinit(&w.block);
+    buf_deinit(&w.part);
     buf_deinit(&w.record);
     mem_free(w.packed);
     LZ4F_freeCompressionContext(w.lz4);

@@ -23,7 +23,7 @@
 #include "store/keyspace.h"
 
 enum {
-    SNAPSHOT_FORMAT_VERSION = 1,
+    SNAPSHOT_FORMAT_VERSION = 2, /* 1, which had strings alone, is read, too */
     SNAPSHOT_STATE_MAX = 1 << 20,
     SNAPSHOT_ERROR_MAX = 256,
     SNAPSHOT_STRING_MAX = 512 << 20, /* bytes of a key, of a value */
@@ -82,7 +82,7 @@ void snapshot_reader_on_head(struct snapshot_reader *reader, snapshot_head_fn *o
  * the digest agrees.  STATUS_MALFORMED, STATUS_MISMATCH (digest, a newer
  * version, or a database this keyspace has not): see snapshot_reader_error; the
  * keyspace holds garbage.  The same status then answers every later call.
- * Memory: one record, that is 256 KiB or one key with its value; lengths are
+ * Memory: one record, that is 256 KiB or one member of a value; lengths are
  * checked, and memory taken only as bytes arrive. */
 enum status snapshot_feed(struct snapshot_reader *reader, const void *bytes, size_t size) MUST_CHECK;
 /* Known as soon as the head has been read; NULL before. */
@@ -125,7 +125,7 @@ struct snapshot_visitor {
     void (*on_progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
 };
 /* Reads the whole file and verifies all but that no key comes twice, without a
- * keyspace, in memory for one record.  The statuses of snapshot_feed and
+ * keyspace, in memory for one record and one collection.  The statuses of snapshot_feed and
  * STATUS_IO; error is one line that says what and where. */
 enum status snapshot_check_file(const char *path, const struct snapshot_visitor *visitor,
                                 struct snapshot_file_figures *figures,

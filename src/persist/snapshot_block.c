@@ -4,7 +4,8 @@
 #include "persist/snapshot_format.h"
 
 enum {
-    KIND_TYPE_MASK = 0x0f,
+    KIND_TYPE_MASK = 0x07,
+    KIND_GOES_ON = 0x08,
     KIND_ENCODING_MASK = 0x30,
     KIND_ENCODING_SHIFT = 4,
     KIND_EXPIRES = 0x40,
@@ -16,6 +17,27 @@ enum {
 };
 
 static_assert(SNAPSHOT_STRING_MAX < (uint64_t)1 << 35, "a length takes 5 bytes");
+
+/* The encodings of each type, by the number they have in a token. */
+enum { FORMS_MAX = 4, NO_FORM = -1 };
+static const int forms[SNAPSHOT_TYPE_COUNT][FORMS_MAX] = {
+    [VALUE_STRING] = {ENCODING_INT, ENCODING_EMBSTR, ENCODING_RAW, NO_FORM},
+    [VALUE_LIST] = {ENCODING_SMALL_LIST, ENCODING_QUICKLIST, NO_FORM, NO_FORM},
+    [VALUE_SET] = {ENCODING_INTSET, ENCODING_SMALL_SET, ENCODING_HASHTABLE, NO_FORM},
+    [VALUE_ZSET] = {ENCODING_LISTPACK, ENCODING_SKIPLIST, NO_FORM, NO_FORM},
+    [VALUE_HASH] = {ENCODING_LISTPACK, ENCODING_HASHTABLE, NO_FORM, NO_FORM},
+    [VALUE_STREAM] = {ENCODING_STREAM, NO_FORM, NO_FORM, NO_FORM},
+};
+
+static unsigned form_of(const struct keyspace_item *item)
+{
+    unsigned form = 0;
+    while (forms[item->type][form] != (int)item->encoding) {
+        form++;
+        CHECK(form < FORMS_MAX);
+    }
+    return form;
+}
 
 /* --- numbers --------------------------------------------------------------- */
 
@@ -108,7 +130,9 @@ static struct snapshot_shape shape_of(const struct keyspace_item *item)
     bool is_int = item->encoding == ENCODING_INT;
     CHECK(item->key.len <= SNAPSHOT_STRING_MAX);
     CHECK(is_int || item->bytes.len <= SNAPSHOT_STRING_MAX);
-    unsigned kind = (unsigned)item->type | (unsigned)item->encoding << KIND_ENCODING_SHIFT;
+    unsigned kind = (unsigned)item->type | form_of(item) << KIND_ENCODING_SHIFT;
+    if (item->goes_on)
+        kind |= KIND_GOES_ON;
     if (item->expire_at != EXPIRE_NONE)
         kind |= KIND_EXPIRES;
     return (struct snapshot_shape){(uint8_t)kind, (uint32_t)item->key.len,
@@ -213,8 +237,15 @@ bool snapshot_block_next(struct snapshot_block_reader *r, struct keyspace_item *
     if (!next_shape(r) || !next_bytes(r, r->last.key_bytes, &item->key) ||
         !next_bytes(r, r->last.value_bytes, &value))
         return false;
-    item->type = (enum value_type)(r->last.kind & KIND_TYPE_MASK);
-    item->encoding = (enum value_encoding)((r->last.kind & KIND_ENCODING_MASK) >> KIND_ENCODING_SHIFT);
+    unsigned type = r->last.kind & KIND_TYPE_MASK;
+    int encoding = type < SNAPSHOT_TYPE_COUNT
+                       ? forms[type][(r->last.kind & KIND_ENCODING_MASK) >> KIND_ENCODING_SHIFT]
+                       : NO_FORM;
+    if (encoding == NO_FORM)
+        return false;
+    item->type = (enum value_type)type;
+    item->encoding = (enum value_encoding)encoding;
+    item->goes_on = r->last.kind & KIND_GOES_ON;
     item->expire_at = EXPIRE_NONE;
     item->integer = 0;
     item->bytes = value;

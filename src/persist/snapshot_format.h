@@ -19,12 +19,22 @@ enum {
     /* A record is filled up to this; one key more alone may exceed it.  Also the
      * block size of the LZ4 frame, so that a record is one LZ4 block. */
     RECORD_BYTES_MAX = 256 << 10,
+    /* Of a collection in one record, about; more than that only for a member that is longer. */
+    PART_BYTES = 192 << 10,
     DATABASES_LIMIT = 10000,
 };
 
 #define SNAPSHOT_MAGIC "kvsnap\r\n"
 
-enum record_kind { RECORD_HEAD = 1, RECORD_DATABASE = 2, RECORD_KEYS = 3, RECORD_END = 4 };
+/* MORE and LAST carry on the value of the one key of the record before. */
+enum record_kind {
+    RECORD_HEAD = 1,
+    RECORD_DATABASE = 2,
+    RECORD_KEYS = 3,
+    RECORD_END = 4,
+    RECORD_MORE = 5,
+    RECORD_LAST = 6,
+};
 
 enum { HEAD_FLAG_ACTIVE_EXPIRE = 1 };
 

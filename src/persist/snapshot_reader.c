@@ -13,6 +13,7 @@
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
 #include "store/digest.h"
+#include "store/value.h"
 
 static const unsigned char frame_magic[] = {0x04, 0x22, 0x4d, 0x18};
 
@@ -21,11 +22,12 @@ enum {
     RUN = 16, /* keys hashed and prefetched together */
     KEY_MEMORY_MIN = 32, /* of a key in a keyspace, its share of the table included, at the least */
     GROWTH_STEP_MIN = 1 << 20,
+    FORMAT_VERSION_MIN = 1,
 };
 
 /*            prefix         head record      record              end record
  *   PREFIX ---------> HEAD -------------> RECORDS --+----------------------> END
- *                                            ^------+ database, keys
+ *                                            ^------+ database, keys, more, last
  *
  * Content goes into one buffer until what is wanted next is complete: the
  * prefix, a record's head, the record. */
@@ -52,10 +54,18 @@ struct snapshot_reader {
     struct record_head record;
     uint64_t ordinal, content_bytes;
 
+    uint32_t version;
     struct snapshot_head head;
     char *state;
     int database_count; /* of the writer */
     uint64_t presize_max;
+
+    /* A collection whose value goes on; pending.key is an own copy. */
+    bool is_pending;
+    struct keyspace_item pending;
+    char *pending_key;
+    struct value pending_value;
+    struct value_env *env; /* of collections, when there is no keyspace */
 
     struct snapshot_database_figures database;
     uint64_t database_keys, database_expiring; /* announced */
@@ -90,10 +100,11 @@ static enum status take_prefix(struct snapshot_reader *r)
     if (memcmp(r->content, SNAPSHOT_MAGIC, MAGIC_BYTES) != 0)
         return fail(r, STATUS_MALFORMED, "not a snapshot: it does not begin as one");
     uint32_t version = (uint32_t)get_le(r->content + MAGIC_BYTES, PREFIX_BYTES - MAGIC_BYTES);
-    if (version != SNAPSHOT_FORMAT_VERSION)
+    if (version < FORMAT_VERSION_MIN || version > SNAPSHOT_FORMAT_VERSION)
         return fail(r, STATUS_MISMATCH, "the snapshot has format version %lu, this program reads version %d%s",
                     (unsigned long)version, SNAPSHOT_FORMAT_VERSION,
                     version > SNAPSHOT_FORMAT_VERSION ? ": it was written by a newer one" : "");
+    r->version = version;
     r->place = PLACE_HEAD;
     return STATUS_AGAIN;
 }
@@ -123,7 +134,7 @@ static enum status take_head(struct snapshot_reader *r, const char *body)
     head->state = slice_make(r->state, state_bytes);
     r->place = PLACE_RECORDS;
     if (r->visitor && r->visitor->on_head)
-        r->visitor->on_head(r->visitor->context, head, SNAPSHOT_FORMAT_VERSION);
+        r->visitor->on_head(r->visitor->context, head, r->version);
     enum status status = r->on_head ? r->on_head(r->head_context, head) : STATUS_OK;
     if (status != STATUS_OK)
         return fail(r, status, "the snapshot is not wanted here");
@@ -181,44 +192,118 @@ static void count_item(struct snapshot_reader *r, const struct keyspace_item *it
     r->database.expired += expires && item->expire_at <= r->head.logical_time_ms;
 }
 
-/* As keyspace_entry_digest, without an entry. */
-static struct digest item_digest(int db, const struct keyspace_item *item)
+static struct digest bytes_digest(const struct keyspace_item *item)
 {
     char text[INT64_TEXT_MAX];
-    struct slice value = item->bytes;
     if (item->encoding == ENCODING_INT)
-        value = slice_make(text, int64_to_text(item->integer, text));
+        return digest_bytes(slice_make(text, int64_to_text(item->integer, text)));
+    return digest_bytes(item->bytes);
+}
+
+/* As keyspace_entry_digest, without an entry. */
+static struct digest item_digest(int db, const struct keyspace_item *item, struct digest value)
+{
     const struct digest_parts parts = {.db = db,
                                        .type = (uint32_t)item->type,
                                        .expire_at = item->expire_at,
                                        .key = digest_bytes(item->key),
-                                       .value = digest_bytes(value)};
+                                       .value = value};
     return digest_combine(&parts);
 }
 
-/* The digest is that of the entries, so it also covers the way into the
- * keyspace. */
+static const struct value_env *env_of(struct snapshot_reader *r)
+{
+    if (r->ks)
+        return keyspace_env(r->ks);
+    if (!r->env) {
+        r->env = mem_calloc(1, sizeof *r->env);
+        settings_init(&r->env->settings);
+    }
+    return r->env;
+}
+
+/* Adds a part to a collection; when that was its last, the collection is in v
+ * and is whole. */
+static bool load_part(struct snapshot_reader *r, const struct keyspace_item *item, struct value *v, struct slice part,
+                      bool is_last)
+{
+    const struct object_type *type = object_type_of(item->type);
+    if (type && type->load(v, env_of(r), part, is_last))
+        return true;
+    if (type)
+        value_free(item->type, *v);
+    *v = (struct value){0};
+    return false;
+}
+
+/* Takes v, which is whole. */
+static bool settle_collection(struct snapshot_reader *r, const struct keyspace_item *item, struct value v)
+{
+    if (!r->ks) {
+        digest_add(&r->digest, item_digest(r->database.db, item, object_type_of(item->type)->digest(&v)));
+        value_free(item->type, v);
+        return true;
+    }
+    uint64_t hash = keyspace_hash(r->ks, item->key);
+    const struct entry *e = keyspace_add_value(r->ks, r->database.db, hash, item, v);
+    if (!e) {
+        value_free(item->type, v);
+        return false;
+    }
+    digest_add(&r->digest, keyspace_entry_digest(r->database.db, e));
+    return true;
+}
+
+static void keep_pending(struct snapshot_reader *r, const struct keyspace_item *item, struct value v)
+{
+    r->pending_key = mem_realloc(r->pending_key, item->key.len + 1);
+    memcpy(r->pending_key, item->key.ptr, item->key.len);
+    r->pending = *item;
+    r->pending.key.ptr = r->pending_key;
+    r->pending.bytes = slice_make(NULL, 0);
+    r->pending_value = v;
+    r->is_pending = true;
+}
+
+static bool add_collection(struct snapshot_reader *r, const struct keyspace_item *item)
+{
+    struct value v = {NULL, item->encoding};
+    if (!load_part(r, item, &v, item->bytes, !item->goes_on))
+        return false;
+    if (!item->goes_on)
+        return settle_collection(r, item, v);
+    keep_pending(r, item, v);
+    return true;
+}
+
+/* A string.  The digest is that of the entries, so it also covers the way into
+ * the keyspace. */
+static bool add_string(struct snapshot_reader *r, const struct keyspace_item *item, uint64_t hash)
+{
+    if (!r->ks) {
+        digest_add(&r->digest, item_digest(r->database.db, item, bytes_digest(item)));
+        return true;
+    }
+    const struct entry *e = keyspace_add(r->ks, r->database.db, hash, item);
+    if (e)
+        digest_add(&r->digest, keyspace_entry_digest(r->database.db, e));
+    return e != NULL;
+}
+
 static bool add_run(struct snapshot_reader *r, const struct keyspace_item *items, size_t count)
 {
-    uint64_t hashes[RUN];
-    for (size_t i = 0; i < count; i++) {
+    uint64_t hashes[RUN] = {0};
+    for (size_t i = 0; r->ks && i < count; i++) {
         hashes[i] = keyspace_hash(r->ks, items[i].key);
         keyspace_prefetch_bucket(r->ks, r->database.db, hashes[i]);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct entry *e = keyspace_add(r->ks, r->database.db, hashes[i], &items[i]);
-        if (!e)
+        if (!r->ks)
+            count_item(r, &items[i]);
+        bool is_added = items[i].type == VALUE_STRING ? add_string(r, &items[i], hashes[i])
+                                                      : add_collection(r, &items[i]);
+        if (!is_added)
             return false;
-        digest_add(&r->digest, keyspace_entry_digest(r->database.db, e));
-    }
-    return true;
-}
-
-static bool check_run(struct snapshot_reader *r, const struct keyspace_item *items, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        digest_add(&r->digest, item_digest(r->database.db, &items[i]));
-        count_item(r, &items[i]);
     }
     return true;
 }
@@ -245,16 +330,35 @@ static enum status take_keys(struct snapshot_reader *r, const char *body)
         for (size_t i = 0; i < count; i++) {
             if (!snapshot_block_next(&block, &items[i]))
                 return malformed(r, "keys that cannot be");
+            if (items[i].goes_on && r->record.keys > 1)
+                return malformed(r, "a value that goes on beside others");
             r->database.expiring += items[i].expire_at != EXPIRE_NONE;
         }
-        if (!(r->ks ? add_run : check_run)(r, items, count))
-            return malformed(r, "a key comes twice");
+        if (!add_run(r, items, count))
+            return malformed(r, "a key comes twice, or its value cannot be");
         left -= (uint32_t)count;
     }
     if (!snapshot_block_is_done(&block))
         return malformed(r, "bytes behind the last key of a record");
     r->database.keys += r->record.keys;
     r->keys += r->record.keys;
+    return STATUS_AGAIN;
+}
+
+static enum status take_part(struct snapshot_reader *r, const char *body)
+{
+    bool is_last = r->record.kind == RECORD_LAST;
+    if (!r->is_pending)
+        return malformed(r, "a part of no value");
+    r->database.types[r->pending.type].value_bytes += r->record.data_bytes;
+    struct value v = r->pending_value;
+    r->is_pending = false;
+    if (!load_part(r, &r->pending, &v, slice_make(body, r->record.data_bytes), is_last))
+        return malformed(r, "a part that cannot be");
+    if (is_last)
+        return settle_collection(r, &r->pending, v) ? STATUS_AGAIN : malformed(r, "a key comes twice");
+    r->pending_value = v;
+    r->is_pending = true;
     return STATUS_AGAIN;
 }
 
@@ -282,14 +386,17 @@ static enum status take_end(struct snapshot_reader *r, const char *body)
 static enum status check_record_head(struct snapshot_reader *r)
 {
     const struct record_head *head = &r->record;
-    if (head->kind < RECORD_HEAD || head->kind > RECORD_END)
+    bool is_part = head->kind == RECORD_MORE || head->kind == RECORD_LAST;
+    if (head->kind < RECORD_HEAD || head->kind > RECORD_LAST)
         return malformed(r, "a record of unknown kind");
+    if (r->is_pending != is_part)
+        return malformed(r, "a value and its parts not one behind the other");
     if (head->kind != RECORD_KEYS && (head->keys || head->shape_bytes || head->expiry_bytes))
         return malformed(r, "a record with columns that its kind has not");
     uint64_t bytes = RECORD_HEAD_BYTES + record_body_bytes(head), bytes_max = RECORD_BYTES_MAX;
     if (head->kind == RECORD_HEAD)
         bytes_max = RECORD_HEAD_BYTES + HEAD_FIXED_BYTES + (uint64_t)SNAPSHOT_STATE_MAX;
-    if (head->kind == RECORD_KEYS && head->keys == 1)
+    if (is_part || (head->kind == RECORD_KEYS && head->keys == 1))
         bytes_max = RECORD_BYTES_MAX + 2 * (uint64_t)SNAPSHOT_STRING_MAX;
     if (bytes > bytes_max)
         return malformed(r, "a record that is too long");
@@ -308,6 +415,8 @@ static enum status take_record(struct snapshot_reader *r)
         status = take_head(r, body);
     else if (r->record.kind == RECORD_KEYS)
         status = take_keys(r, body);
+    else if (r->record.kind == RECORD_MORE || r->record.kind == RECORD_LAST)
+        status = take_part(r, body);
     else if (r->record.kind == RECORD_DATABASE)
         status = take_database(r, body);
     else if (r->record.kind == RECORD_END)
@@ -481,6 +590,10 @@ void snapshot_reader_free(struct snapshot_reader *r)
     if (!r)
         return;
     LZ4F_freeDecompressionContext(r->lz4);
+    if (r->is_pending)
+        value_free(r->pending.type, r->pending_value);
+    mem_free(r->pending_key);
+    mem_free(r->env);
     mem_free(r->state);
     mem_free(r->content);
     mem_free(r);

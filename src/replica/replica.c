@@ -559,6 +559,9 @@ enum status replica_save(struct replica *r, bool is_in_background)
     unsigned char bytes[REPLICA_STATE_BYTES_MAX];
     if (r->is_loading || r->is_installing || memory_is_saving(r->memory))
         return STATUS_AGAIN;
+    /* Nothing is its own yet: a snapshot of that would belong to no cluster, and no start would take it. */
+    if (!r->is_lone && !r->order)
+        return STATUS_AGAIN;
     /* What could not be written was not applied, but the order has passed it. */
     if (memory_error(r->memory))
         return STATUS_IO;

@@ -5,7 +5,13 @@
 /* Why there is no snapshot now. */
 static void refuse_save(struct call *c, enum status status)
 {
-    if (status == STATUS_AGAIN)
+    struct replica *replica = call_session(c)->server->replica;
+    struct replica_status now;
+    replica_get_status(replica, &now);
+    const char *refusal = status == STATUS_AGAIN && !now.memory.is_saving ? replica_refusal(replica) : NULL;
+    if (refusal)
+        reply_error(c->reply, refusal);
+    else if (status == STATUS_AGAIN)
         reply_error(c->reply, "ERR Background save already in progress");
     else
         reply_error(c->reply, "ERR the snapshot could not be saved: see the log");

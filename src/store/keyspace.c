@@ -1015,18 +1015,18 @@ struct keyspace_item entry_item(const struct entry *e)
                                  .expire_at = entry_expiry_time(e),
                                  .key = entry_key_slice(e)};
     char scratch[INT64_TEXT_MAX];
-    if (!entry_int(e, &item.integer))
+    if (item.type == VALUE_STRING && !entry_int(e, &item.integer))
         item.bytes = entry_string(e, scratch);
     return item;
 }
 
 bool keyspace_item_is_valid(const struct keyspace_item *item)
 {
-    if (item->type != VALUE_STRING || (item->expire_at < 0 && item->expire_at != EXPIRE_NONE))
+    if (item->type > VALUE_STREAM || (item->expire_at < 0 && item->expire_at != EXPIRE_NONE))
         return false;
-    if (item->encoding == ENCODING_EMBSTR)
-        return item->bytes.len <= ENTRY_EMBSTR_MAX;
-    return item->encoding == ENCODING_INT || item->encoding == ENCODING_RAW;
+    if (!value_encoding_fits(item->type, item->encoding) || (item->type == VALUE_STRING && item->goes_on))
+        return false;
+    return item->encoding != ENCODING_EMBSTR || item->bytes.len <= ENTRY_EMBSTR_MAX;
 }
 
 struct walk {
@@ -1054,11 +1054,24 @@ void keyspace_reserve(struct keyspace *ks, int db, size_t count)
 struct entry *keyspace_add(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item)
 {
     CHECK(keyspace_item_is_valid(item));
+    CHECK(item->type == VALUE_STRING);
     if (find_slot(ks, db, hash, item->key))
         return NULL;
     const struct string_form form = {item->encoding, item->integer, item->bytes};
     bool wants_expiry = item->expire_at != EXPIRE_NONE;
     struct entry *e = entry_create(item->key, &form, wants_expiry, new_access(ks));
+    link_entry(ks, db, hash, e, item->expire_at);
+    return e;
+}
+
+struct entry *keyspace_add_value(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item,
+                                 struct value v)
+{
+    CHECK(keyspace_item_is_valid(item));
+    if (find_slot(ks, db, hash, item->key))
+        return NULL;
+    bool wants_expiry = item->expire_at != EXPIRE_NONE;
+    struct entry *e = entry_create_value(item->key, item->type, v, wants_expiry, new_access(ks));
     link_entry(ks, db, hash, e, item->expire_at);
     return e;
 }

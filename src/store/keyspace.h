@@ -116,7 +116,7 @@ bool keyspace_is_active_expire(const struct keyspace *ks);
 /* --- finding ------------------------------------------------------------- */
 
 /* NULL if absent or expired.  find counts a hit or miss and notes the access
- * (access clock or frequency, local, never replicated), touch does so even while
+ * (access clock or frequency, local, never replicated), access does so even while
  * accesses go unnoticed; look only counts; peek does neither. */
 struct entry *keyspace_find(struct keyspace *ks, int db, struct slice key);
 struct entry *keyspace_access(struct keyspace *ks, int db, struct slice key);
@@ -262,14 +262,15 @@ struct entry *keyspace_random(struct keyspace *ks, int db, struct random *random
 
 /* A key with all that is said of it but its access clock. */
 struct keyspace_item {
-    enum value_type type;         /* VALUE_STRING */
+    enum value_type type;
     enum value_encoding encoding;
     int64_t expire_at;            /* unix ms from 0 on, or EXPIRE_NONE */
     struct slice key;
     int64_t integer;              /* the value if the encoding is ENCODING_INT */
-    struct slice bytes;           /* otherwise */
+    struct slice bytes;           /* otherwise; of a collection, its first part (value.h) */
+    bool goes_on;                 /* that part is not the last */
 };
-/* Borrows from the entry. */
+/* Borrows from the entry.  bytes is empty for what is no string. */
 struct keyspace_item entry_item(const struct entry *e);
 /* False for what no entry can be: an encoding or an expiry out of range. */
 bool keyspace_item_is_valid(const struct keyspace_item *item);
@@ -283,9 +284,12 @@ bool keyspace_walk(const struct keyspace *ks, int db, keyspace_walk_fn *visit, v
  * not grow it; in the order of hashes it must not, or chains become long.
  * Cost: address space; pages appear when touched. */
 void keyspace_reserve(struct keyspace *ks, int db, size_t count);
-/* Adds a key as the item says, expired or not; hash is keyspace_hash of its
+/* Adds a string as the item says, expired or not; hash is keyspace_hash of its
  * key.  NULL if a key of that name is stored already. */
 struct entry *keyspace_add(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item);
+/* The same with a value of another type, which it takes; NULL leaves it. */
+struct entry *keyspace_add_value(struct keyspace *ks, int db, uint64_t hash, const struct keyspace_item *item,
+                                 struct value v);
 
 /* --- digests ------------------------------------------------------------- *
  * 128 bits over databases, keys, values, types and expiry; independent of

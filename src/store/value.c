@@ -1,5 +1,7 @@
 #include "store/value.h"
 
+#include "base/check.h"
+
 /* Indexed by enum value_type. */
 static const struct object_type *const object_types[] = {
     [VALUE_STRING] = NULL,
@@ -13,6 +15,13 @@ static const struct object_type *const object_types[] = {
 const struct object_type *object_type_of(enum value_type type)
 {
     return object_types[type];
+}
+
+void value_free(enum value_type type, struct value v)
+{
+    size_t budget = SIZE_MAX;
+    if (v.at)
+        CHECK(object_type_of(type)->free_some(&v, &budget));
 }
 
 bool value_encoding_fits(enum value_type type, enum value_encoding encoding)

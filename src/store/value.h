@@ -85,6 +85,8 @@ struct object_type {
 
 /* VALUE_LIST to VALUE_STREAM; NULL for VALUE_STRING. */
 const struct object_type *object_type_of(enum value_type type);
+/* Frees all of a value that is in no entry; at may be NULL. */
+void value_free(enum value_type type, struct value v);
 /* True if values of this type can have this encoding. */
 bool value_encoding_fits(enum value_type type, enum value_encoding encoding);
 

@@ -385,9 +385,9 @@ def test_wrong_digest(store, tmp_path):
 
 def test_newer_version(store, tmp_path):
     plain = unpack(save(store), str(tmp_path / "plain"))
-    path = write(tmp_path / "newer.kvs", plain[:8] + struct.pack("<I", 2) + plain[12:])
+    path = write(tmp_path / "newer.kvs", plain[:8] + struct.pack("<I", 3) + plain[12:])
     text = check(path, status=FOREIGN)
-    assert "version 2" in text and "newer" in text
+    assert "version 3" in text and "newer" in text
 
 
 def test_foreign_files(tmp_path):

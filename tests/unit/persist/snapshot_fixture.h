@@ -16,7 +16,12 @@
 #include "base/random.h"
 #include "persist/snapshot.h"
 #include "persist/snapshot_format.h"
+#include "store/hash_value.h"
 #include "store/keyspace.h"
+#include "store/list_value.h"
+#include "store/set_value.h"
+#include "store/value.h"
+#include "store/zset_value.h"
 
 enum { DATABASES = 16, NOW_MS = 1000000 };
 
@@ -64,6 +69,46 @@ static inline int64_t random_expiry(struct random *random)
     }
 }
 
+/* Adds members to a collection under key, in a form that depends on how many and
+ * how long; replaces what is there, if that is of another type. */
+static inline void collect(struct keyspace *ks, struct random *random, int db, struct slice key, size_t lengths_used)
+{
+    static char member_room[300000], value_room[300000];
+    static const enum value_type types[] = {VALUE_LIST, VALUE_SET, VALUE_ZSET, VALUE_HASH};
+    enum value_type type = types[random_below(random, 4)];
+    const struct value_env *env = keyspace_env(ks);
+    struct entry *e = keyspace_find_for_write(ks, db, key);
+    if (!e || entry_type(e) != type) {
+        struct value fresh = type == VALUE_LIST  ? list_create()
+                             : type == VALUE_SET ? set_create()
+                             : type == VALUE_ZSET ? zset_create()
+                                                  : hash_create();
+        e = keyspace_set_value(ks, db, key, type, fresh, random_expiry(random));
+    }
+    struct value v = entry_value(e);
+    bool are_numbers = random_below(random, 3) == 0;
+    for (size_t left = 1 + random_below(random, random_below(random, 6) ? 12 : 700); left > 0; left--) {
+        char text[INT64_TEXT_MAX];
+        size_t used = random_below(random, 30) ? 6 : lengths_used;
+        struct slice member = random_bytes(random, member_room, lengths[random_below(random, used)]);
+        struct slice value = random_bytes(random, value_room, lengths[random_below(random, used)]);
+        if (are_numbers)
+            member = slice_make(text, int64_to_text(random_integer(random), text));
+        struct zset_found found;
+        switch (type) {
+        case VALUE_LIST: list_push(&v, env, random_below(random, 2), member); break;
+        case VALUE_SET: set_add(&v, env, member); break;
+        case VALUE_ZSET:
+            found = zset_find(&v, member);
+            if (!found.is_present)
+                zset_add(&v, env, &found, member, (double)random_below(random, 100) / 8);
+            break;
+        default: hash_set(&v, env, member, value); break;
+        }
+    }
+    entry_put_value(e, v);
+}
+
 /* One random change; the same for the same state of random, on any keyspace. */
 static inline void change(struct keyspace *ks, struct random *random, int databases, size_t lengths_used)
 {
@@ -75,7 +120,9 @@ static inline void change(struct keyspace *ks, struct random *random, int databa
         snprintf(key_room, 3, "%02x", (unsigned)random_below(random, 256));
     struct slice value = random_bytes(random, value_room, lengths[random_below(random, lengths_used)]);
     int64_t expire_at = random_expiry(random), integer = random_integer(random);
-    switch (random_below(random, 8)) {
+    switch (random_below(random, 10)) {
+    case 8:
+    case 9: collect(ks, random, db, key, lengths_used); break;
     case 0: keyspace_set_int(ks, db, key, integer); break;
     case 1: {
         char text[INT64_TEXT_MAX]; /* spells a number, is a text */
@@ -83,6 +130,9 @@ static inline void change(struct keyspace *ks, struct random *random, int databa
         break;
     }
     case 2: {
+        struct entry *e = keyspace_find_for_write(ks, db, key);
+        if (e && entry_type(e) != VALUE_STRING)
+            break;
         char *at = keyspace_edit_string(ks, db, key, value.len);
         memcpy(at, value.ptr, value.len);
         break;
@@ -158,6 +208,26 @@ struct comparison {
     size_t seen;
 };
 
+/* Byte for byte: order, too, is kept, but where it is that of hashes under a
+ * secret. */
+static inline bool is_saved_alike(const struct entry *a, const struct entry *b)
+{
+    if (entry_type(a) == VALUE_HASH && entry_encoding(a) == ENCODING_HASHTABLE)
+        return digests_equal(keyspace_value_digest(a), keyspace_value_digest(b));
+    struct buf parts[2];
+    const struct entry *both[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        buf_init(&parts[i]);
+        struct value v = entry_value(both[i]);
+        for (struct value_cursor cursor = {0}; !cursor.is_done;)
+            object_type_of(entry_type(both[i]))->save(&v, &cursor, &parts[i], 1000);
+    }
+    bool is_alike = slice_equal(buf_slice(&parts[0]), buf_slice(&parts[1]));
+    buf_deinit(&parts[0]);
+    buf_deinit(&parts[1]);
+    return is_alike;
+}
+
 static inline bool compare_entry(void *context, const struct entry *e)
 {
     struct comparison *c = context;
@@ -168,8 +238,13 @@ static inline bool compare_entry(void *context, const struct entry *e)
         assert_non_null(same);
         assert_int_equal(entry_encoding(same), item.encoding);
         assert_int_equal(entry_expire_at(same), item.expire_at);
-        char one[INT64_TEXT_MAX], two[INT64_TEXT_MAX];
-        assert_true(slice_equal(entry_string(same, one), entry_string(e, two)));
+        assert_int_equal(entry_type(same), item.type);
+        if (item.type == VALUE_STRING) {
+            char one[INT64_TEXT_MAX], two[INT64_TEXT_MAX];
+            assert_true(slice_equal(entry_string(same, one), entry_string(e, two)));
+        } else {
+            assert_true(is_saved_alike(same, e));
+        }
     }
     c->seen++;
     return true;
