@@ -14,14 +14,15 @@
  *        0      8  checksum: XXH3-64 of the rest of the record, seeded with its
  *                  ordinal (0 is the first), so that records that are lost,
  *                  doubled or exchanged show
- *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last
+ *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last,
+ *                  7 extras
  *       12      4  number of keys; 0 unless kind is 3
  *       16      4  bytes of the data column
  *       20      4  bytes of the shape column, 0 unless kind is 3
  *       24      4  bytes of the expiry column, 0 unless kind is 3
  *       28         data, shapes, expiries
  *
- * In order: a head; for each database that has keys, numbers ascending, a
+ * In order: a head; extras (not in format 1); for each database that has keys, numbers ascending, a
  * database record and one or more keys records; an end.  Nothing follows it.
  * Behind a keys record with a single key whose value goes on come any number of
  * more records and one last record.
@@ -49,6 +50,8 @@
  *
  *        0      8  number of keys in all
  *        8     16  keyspace_digest of them, low word first
+ *
+ * Data of extras: as store/extras.h says.
  *
  * A keys record holds at most 256 KiB with its head, or a single key.  The data
  * of a more and of a last record is a part of a value.
@@ -85,6 +88,7 @@
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
 #include "store/digest.h"
+#include "store/extras.h"
 #include "store/value.h"
 
 struct writer {
@@ -219,6 +223,14 @@ static enum status write_head(struct writer *w, const struct snapshot_head *head
     CHECK(buf_size(&w->record) == RECORD_HEAD_BYTES + HEAD_FIXED_BYTES);
     buf_append_slice(&w->record, head->state);
     return write_plain_record(w, RECORD_HEAD);
+}
+
+static enum status write_extras(struct writer *w)
+{
+    record_begin(w);
+    extras_write(w->ks, &w->record);
+    CHECK(buf_size(&w->record) <= RECORD_HEAD_BYTES + (size_t)EXTRAS_BYTES_MAX);
+    return write_plain_record(w, RECORD_EXTRAS);
 }
 
 static enum status write_database(struct writer *w)
@@ -377,6 +389,8 @@ static enum status write_content(struct writer *w, const struct snapshot_head *h
     enum status status = begin_frame(w);
     if (status == STATUS_OK)
         status = write_head(w, head);
+    if (status == STATUS_OK)
+        status = write_extras(w);
     if (status == STATUS_OK)
         status = write_databases(w);
     if (status == STATUS_OK)

@@ -13,6 +13,7 @@
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
 #include "store/digest.h"
+#include "store/extras.h"
 #include "store/value.h"
 
 static const unsigned char frame_magic[] = {0x04, 0x22, 0x4d, 0x18};
@@ -55,6 +56,7 @@ struct snapshot_reader {
     uint64_t ordinal, content_bytes;
 
     uint32_t version;
+    bool has_extras;
     struct snapshot_head head;
     char *state;
     int database_count; /* of the writer */
@@ -362,6 +364,27 @@ static enum status take_part(struct snapshot_reader *r, const char *body)
     return STATUS_AGAIN;
 }
 
+/* Who only checks reads them into a keyspace of no other use. */
+static bool extras_are_sound(struct snapshot_reader *r, struct slice bytes)
+{
+    if (r->ks)
+        return extras_read(r->ks, bytes);
+    struct keyspace *scratch = keyspace_create(&(struct keyspace_options){.database_count = r->database_count});
+    bool is_sound = extras_read(scratch, bytes);
+    keyspace_free(scratch);
+    return is_sound;
+}
+
+static enum status take_extras(struct snapshot_reader *r, const char *body)
+{
+    if (r->has_extras || r->database.db >= 0)
+        return malformed(r, "extras that are not behind the head");
+    r->has_extras = true;
+    if (!extras_are_sound(r, slice_make(body, r->record.data_bytes)))
+        return malformed(r, "extras that cannot be");
+    return STATUS_AGAIN;
+}
+
 static enum status take_end(struct snapshot_reader *r, const char *body)
 {
     enum status status = end_database(r);
@@ -369,6 +392,8 @@ static enum status take_end(struct snapshot_reader *r, const char *body)
         return status;
     if (r->record.data_bytes != END_BYTES)
         return malformed(r, "an end of wrong length");
+    if (r->version >= 2 && !r->has_extras)
+        return malformed(r, "no extras");
     if (get_le(body, 8) != r->keys || r->keys != r->head.key_count)
         return malformed(r, "not as many keys as announced");
     struct digest digest = {get_le(body + 8, 8), get_le(body + 16, 8)};
@@ -387,7 +412,7 @@ static enum status check_record_head(struct snapshot_reader *r)
 {
     const struct record_head *head = &r->record;
     bool is_part = head->kind == RECORD_MORE || head->kind == RECORD_LAST;
-    if (head->kind < RECORD_HEAD || head->kind > RECORD_LAST)
+    if (head->kind < RECORD_HEAD || head->kind > (r->version < 2 ? RECORD_END : RECORD_EXTRAS))
         return malformed(r, "a record of unknown kind");
     if (r->is_pending != is_part)
         return malformed(r, "a value and its parts not one behind the other");
@@ -398,6 +423,8 @@ static enum status check_record_head(struct snapshot_reader *r)
         bytes_max = RECORD_HEAD_BYTES + HEAD_FIXED_BYTES + (uint64_t)SNAPSHOT_STATE_MAX;
     if (is_part || (head->kind == RECORD_KEYS && head->keys == 1))
         bytes_max = RECORD_BYTES_MAX + 2 * (uint64_t)SNAPSHOT_STRING_MAX;
+    if (head->kind == RECORD_EXTRAS)
+        bytes_max = RECORD_HEAD_BYTES + (uint64_t)EXTRAS_BYTES_MAX;
     if (bytes > bytes_max)
         return malformed(r, "a record that is too long");
     return STATUS_AGAIN;
@@ -417,6 +444,8 @@ static enum status take_record(struct snapshot_reader *r)
         status = take_keys(r, body);
     else if (r->record.kind == RECORD_MORE || r->record.kind == RECORD_LAST)
         status = take_part(r, body);
+    else if (r->record.kind == RECORD_EXTRAS)
+        status = take_extras(r, body);
     else if (r->record.kind == RECORD_DATABASE)
         status = take_database(r, body);
     else if (r->record.kind == RECORD_END)
