@@ -1,6 +1,5 @@
 /* Commands about the connection they come in on: who it is, which database and
  * protocol it uses, whether it is alive; and WAIT, TIME, ROLE. */
-#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -287,17 +286,10 @@ static int64_t next_look_us(const struct session *s)
     return s->wait_deadline_us && s->wait_deadline_us < look_us ? s->wait_deadline_us : look_us;
 }
 
-/* A blocked session's stream is not read, so it cannot tell. */
-static bool is_abandoned(const struct session *s)
-{
-    struct pollfd socket = {.fd = stream_fd(s->stream), .events = POLLRDHUP};
-    return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
-}
-
 static void on_wait_timer(struct session *s)
 {
     bool is_over = s->wait_deadline_us && loop_now_us(s->server->loop) >= s->wait_deadline_us;
-    if (is_abandoned(s)) {
+    if (session_is_abandoned(s)) { /* its stream is not read, so it cannot tell */
         session_kill(s, "gone while it waited");
     } else if (is_over || count_wanted(s) >= s->wait_replicas) {
         session_end_wait(s);

@@ -110,6 +110,8 @@ void session_unblock(struct session *s);
 struct reply *session_reply_begin(struct session *s);
 /* A reply is complete: sends it with this pass, holds the output to its limits. */
 void session_reply_end(struct session *s);
+/* The other side has closed, whether or not that was read yet. */
+bool session_is_abandoned(const struct session *s);
 /* Around the run of one command: where its reply goes, and its statistics. */
 struct reply *session_command_begin(struct session *s, const struct command *row);
 void session_command_end(struct session *s, const struct command *row);

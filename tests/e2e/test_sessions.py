@@ -108,7 +108,7 @@ class Consumer(Client):
 
     def __init__(self, server):
         super().__init__(server)
-        self.items, self.failures, self.turn = [], 0, 0
+        self.items, self.failures, self.turn, self.is_asking = [], 0, 0, False
 
     def step(self, c):
         self.turn += 1
@@ -116,14 +116,17 @@ class Consumer(Client):
             with self.server.connect(3) as other:
                 other.send("BLPOP", "queue", "0")
             return
+        self.is_asking = True
         reply = c.ask("BLPOP", "none", "queue", "0.5")
+        self.is_asking = False
         if isinstance(reply, list):
             self.items.append(reply[1])
         elif reply is not None:
             self.failures += 1
 
     def lost(self):
-        self.failures += 1
+        self.failures += self.is_asking
+        self.is_asking = False
 
 
 def test_a_queue(make_cluster, say):
