@@ -32,7 +32,7 @@ CFLAGS_coverage := -O0 -g --coverage -DKV_JEMALLOC
 LIBS_coverage   := --coverage $(LIBS_release)
 
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -fno-strict-aliasing $(WARNINGS) $(CFLAGS_$(VARIANT)) $(PKG_CFLAGS) $(CFLAGS)
-ALL_LIBS   = $(LIBS_$(VARIANT)) $(PKG_LIBS) -lm -lpthread $(LDFLAGS)
+ALL_LIBS   = $(LIBS_$(VARIANT)) $(PKG_LIBS) -llzf -lm -lpthread $(LDFLAGS)
 
 MAIN    := src/server/main.c
 MAINS   := $(MAIN) src/persist/check_main.c
@@ -155,6 +155,7 @@ LIBS_fuzz   := $(FUZZ_SAN)
 FUZZ_ROOMS_resp := resp base
 FUZZ_ROOMS_journal := persist store base
 FUZZ_ROOMS_listpack := store base
+FUZZ_ROOMS_restore := store base
 fuzz_archives = $(foreach room,$(or $(FUZZ_ROOMS_$(1)),$(ROOMS_TOP_DOWN)),$(OUT)/lib$(room).a)
 define fuzz_rule
 $(OUT)/fuzz_$(1): tests/fuzz/fuzz_$(1).c $(call fuzz_archives,$(1))

@@ -198,6 +198,7 @@ void command_table_add_data_types(struct command_table *t)
     command_table_add(t, command_geo_search_rows, command_geo_search_count);
     command_table_add(t, command_hyperloglog_rows, command_hyperloglog_count);
     command_table_add(t, command_sort_rows, command_sort_count);
+    command_table_add(t, command_dump_rows, command_dump_count);
     command_table_add(t, command_key_rows, command_key_count);
     command_table_add(t, command_expire_rows, command_expire_count);
     command_table_add(t, command_scan_rows, command_scan_count);

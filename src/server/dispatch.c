@@ -346,7 +346,7 @@ static enum outcome handle_transaction(struct session *s, struct call *call)
     call->command->handler(call);
     if (s->outcome == HANDLED)
         stats_count_run(&s->server->stats, call->command, false);
-    return (enum outcome)s->outcome;
+    return s->outcome;
 }
 
 /* Between MULTI and EXEC. */

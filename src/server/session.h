@@ -33,6 +33,12 @@
 
 struct server;
 struct multi;
+
+/* What became of a command that was looked at (dispatch.h). */
+enum outcome {
+    HANDLED,
+    MUST_WAIT, /* nothing happened; the session is held back, and the command comes again */
+};
 struct waiter;
 
 enum { SESSION_PENDING_MAX = 16384 };
@@ -80,7 +86,7 @@ struct session {
     struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
     struct multi *multi; /* between MULTI and EXEC (multi.h); else NULL */
     uint64_t watcher;    /* its number among this server's watchers; 0: it watches nothing */
-    int outcome;         /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */
+    enum outcome outcome; /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */
 
     char *name, *library_name, *library_version; /* NULL when unset */
     const struct command *last_command;

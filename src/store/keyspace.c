@@ -331,6 +331,19 @@ static void note_access(struct keyspace *ks, struct entry *e)
         set_access_now(ks, e);
 }
 
+void keyspace_set_idle(struct keyspace *ks, struct entry *e, int64_t seconds)
+{
+    const int64_t seconds_max = 0xffffff;
+    if (!ks->is_lfu)
+        entry_set_access(e, (ks->clock_seconds - (uint32_t)(seconds < seconds_max ? seconds : seconds_max)) & 0xffffff);
+}
+
+void keyspace_set_frequency(struct keyspace *ks, struct entry *e, unsigned count)
+{
+    if (ks->is_lfu)
+        entry_set_access(e, ks->clock_minutes << 8 | (count & 0xff));
+}
+
 int64_t entry_idle_seconds(const struct keyspace *ks, const struct entry *e)
 {
     uint32_t access = entry_access(e);

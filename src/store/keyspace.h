@@ -345,6 +345,10 @@ void keyspace_set_lfu(struct keyspace *ks, bool is_lfu);
  * they are (CLIENT NO-TOUCH); a new key is born accessed now all the same. */
 void keyspace_set_unnoticed(struct keyspace *ks, bool is_unnoticed);
 bool keyspace_is_lfu(const struct keyspace *ks);
+/* As if the last access lay so far back, or with that count (0 to 255); without
+ * effect where the policy knows only the other. */
+void keyspace_set_idle(struct keyspace *ks, struct entry *e, int64_t seconds);
+void keyspace_set_frequency(struct keyspace *ks, struct entry *e, unsigned count);
 
 /* Walks everything against the invariants of dict.h, entry.h and expiry.h and
  * aborts where one does not hold.  Cost: O(keys). */

@@ -1,4 +1,4 @@
-/* Inside of list_value.h: the two forms, for list_value.c and list_parts.c. */
+/* Inside of list_value.h: the two forms, for list_value.c and list_object.c. */
 #ifndef STORE_LIST_FORM_H
 #define STORE_LIST_FORM_H
 

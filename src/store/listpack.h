@@ -12,7 +12,7 @@
  * An element: encoding byte with the beginning of an integer or a length, the
  * rest of it, the bytes of a string, and the element's size once more, readable
  * from behind.  A string that is the decimal form of a 64-bit integer is held
- * as one.  (Encodings byte by byte: listpack.c.)
+ * as one.  (Encodings byte by byte: listpack_code.h.)
  *
  * Ownership: a listpack is a block of mem_alloc, freed with mem_free; functions
  * that change it take it and return where it is now.  An element is known by

@@ -23,7 +23,7 @@ PATTERNS = """
 RPUSH %sorted %number|RPUSH %sorted %number %number %number|RPUSH %sorted V|SADD %ints %number|SADD %ints %number %number|SORT %sorted|SORT %sorted %how|SORT %sorted %how %how
 SORT %sorted BY nosort %how|SORT %sorted BY w_* %how|SORT %sorted BY h_*->f %how GET # GET w_*|SORT %sorted %how STORE %sorted|SORT %sorted GET w_* GET h_*->f STORE %sorted
 SORT %ints %how|SORT %ints %how %how STORE %sorted|SORT %ints BY w_* %how|SORT %ints BY nosort STORE %sorted|SORT_RO %sorted %how|SORT_RO %ints BY nosort %how|MSET w_1 %number w_7 %number
-HSET h_1 f %number|HSET h_2 f %number|SET w_2 V|LRANGE %sorted 0 -1|DEL %sorted|DEL %ints|SORT K|SORT K STORE K
+HSET h_1 f %number|HSET h_2 f %number|SET w_2 V|LRANGE %sorted 0 -1|DEL %sorted|DEL %ints
 """
 
 WORDS = {

@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 
+import dump_compare
 from replies import parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -366,6 +367,7 @@ def main():
         pair = Pair(oracle, shell)
         run_script(pair)
         run_random(pair, options.seed, options.count)
+        dump_compare.run(pair, random.Random(options.seed), max(1, options.count // 30))
     finally:
         oracle.stop()
     print("equal")

@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "command/run.h"
 
-enum { ARGUMENTS_MAX = 1024 };
+enum { ARGUMENTS_MAX = 2048 };
 
 static void print_event(void *context, enum keyspace_event_class event_class, const char *name, int db,
                         struct slice key)
