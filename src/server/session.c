@@ -335,6 +335,8 @@ static void settle_unanswered(struct session *s)
     s->pending--;
     if (s->pending == 0 && s->is_stalled) {
         s->is_stalled = false;
+        if (s->stream && buf_size(stream_in(s->stream)) > 0)
+            stream_pause(s->stream); /* hold_back left it open: what has come meanwhile is given again */
         session_resume(s);
     }
     if (s->pending == 0 && s->is_closing && s->stream)

