@@ -1141,7 +1141,6 @@ struct digest keyspace_digest(struct keyspace *ks)
 static void count_contents(struct keyspace_figures *figures, const struct contents *held)
 {
     figures->bucket_bytes += dict_bytes(&held->dict);
-    figures->mapped_bytes += dict_mapped_bytes(&held->dict);
     figures->expiry_bytes += expiry_bytes(&held->expiry);
     figures->entry_bytes += held->entry_bytes;
 }

@@ -335,7 +335,6 @@ struct keyspace_figures {
     uint64_t hits, misses, expired;
     size_t bucket_bytes, entry_bytes; /* flushed data not yet freed included */
     size_t expiry_bytes;
-    size_t mapped_bytes; /* part of bucket_bytes that mem_figures does not see as allocated */
     bool is_resizing;
 };
 void keyspace_get_figures(const struct keyspace *ks, struct keyspace_figures *figures);
