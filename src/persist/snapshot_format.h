@@ -35,7 +35,7 @@ enum record_kind {
     RECORD_END = 4,
     RECORD_MORE = 5,
     RECORD_LAST = 6,
-    RECORD_SETTINGS = 7,
+    RECORD_EXTRAS = 7, /* what is replicated beside the keys (store/extras.h) */
 };
 
 enum { HEAD_FLAG_ACTIVE_EXPIRE = 1 };

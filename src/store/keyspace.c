@@ -930,6 +930,11 @@ void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes)
     ks->env.list_packed_threshold = bytes;
 }
 
+void keyspace_replace_settings(struct keyspace *ks, const struct settings *settings)
+{
+    ks->env.settings = *settings;
+}
+
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
 {
     CHECK(setting >= 0);

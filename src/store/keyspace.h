@@ -200,6 +200,8 @@ void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes);
 /* setting is an enum setting, value within its bounds.  It counts as agreed
  * from then on. */
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
+/* All of them, from a snapshot. */
+void keyspace_replace_settings(struct keyspace *ks, const struct settings *settings);
 
 /* --- being told ------------------------------------------------------------ *
  * WATCH and blocked clients need to know of changes whatever command made
