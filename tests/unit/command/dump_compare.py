@@ -263,6 +263,26 @@ def old_payloads(rng):
         yield sealed(bytes([form]) + string(b"v"))
 
 
+def pending(claimed):
+    """A stream whose group has one entry pending, which a consumer may claim."""
+    entry = struct.pack(">QQ", 1, 1)
+    consumers = length(1) + string(b"c") + b"\0" * 8 + length(len(claimed)) + entry * len(claimed)
+    return sealed(b"\x13" + b"\0" * 9 + length(1) + string(b"g") + b"\0" * 3 + length(1) + entry + b"\0" * 8 + length(1) +
+                  consumers)
+
+
+def is_taken(pair, payload):
+    both(pair, ["DEL", "k"])
+    return pair.shell.call(0, 2, ["RESTORE", "k", 0, payload])[0] == b"+OK\r\n"
+
+
+def refuses_what_redis_overlooks(pair):
+    expect(is_taken(pair, pending([1])), "a pending entry")
+    expect(not is_taken(pair, pending([])), "a pending entry of nobody")
+    expect(not is_taken(pair, pending([1, 1])), "a pending entry claimed twice")
+    expect(not is_taken(pair, sealed(b"\0" + string(b"v") + b"more")), "bytes behind the value")
+
+
 def becomes_the_same(pair, payload):
     both(pair, ["DEL", "k"])
     theirs, ours = both(pair, ["RESTORE", "k", 0, payload])
@@ -311,6 +331,7 @@ def run(pair, rng, rounds):
         pair.oracle.call(0, 2, ["CONFIG", "SET", "sanitize-dump-payload", "yes"])
         for payload in old_payloads(rng):
             becomes_the_same(pair, payload)
+        refuses_what_redis_overlooks(pair)
         for turn in range(rounds):
             payload = goes_both_ways(pair, rng.choice(VALUES)(rng))
             if len(payload) < 120:
