@@ -476,6 +476,14 @@ static bool is_stuck(const struct link *l)
            info.tcpi_unacked > 0 && info.tcpi_retransmits >= LINK_STUCK_REPEATS;
 }
 
+/* Once our way has recovered, the other's may still wait: until something is heard nothing is well. */
+static void note_stuck(struct link *l, uint64_t now)
+{
+    if (is_stuck(l))
+        l->stuck_us = now;
+    l->is_stuck = l->stuck_us == now || (l->is_stuck && l->heard_us < l->stuck_us);
+}
+
 static uint64_t pass_end_up(struct link *l, uint64_t now)
 {
     if (now >= l->heard_us + LINK_SILENT_US) {
@@ -485,7 +493,7 @@ static uint64_t pass_end_up(struct link *l, uint64_t now)
     uint64_t renew_us = UINT64_MAX; /* the acceptor waits for it */
     if (now >= l->pinged_us + LINK_PING_US) {
         l->pinged_us = now;
-        l->is_stuck = is_stuck(l);
+        note_stuck(l, now);
         send_word(l, FRAME_CLOCK, (uint64_t)loop_wall_ms(l->loop));
         send_word(l, FRAME_PING, now);
     }

@@ -45,7 +45,7 @@ enum {
     LINK_BULK_AGAIN_US = 1000 * 1000, /* contents that have left are not sent again before */
     LINK_LAZY_MAX = 256,
     LINK_LAZY_US = 1000,
-    LINK_RENEW_US = 1200 * 1000, /* of silence: then the dialler dials beside it */
+    LINK_RENEW_US = 2400 * 1000, /* of silence, though what we say arrives: then the dialler dials beside it */
     LINK_STUCK_REPEATS = 3,      /* 1.4 s on a short way */
     LINK_PATIENT_US = 30 * 1000 * 1000,
     LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
@@ -88,7 +88,7 @@ struct link {
 
     enum replica_link_state state;
     bool is_quiet; /* accepted, and the dialler's first frame has not come */
-    bool is_stuck;   /* by the kernel's count, at the newest ping */
+    bool is_stuck;   /* by the kernel's count, as of the newest ping, and nothing was heard since */
     bool is_renewal; /* of the dial: a connection was there when it began, silent and not stuck */
     bool is_lossy; /* over LINK_QUEUE_MAX: dropping until drained */
     struct stream *stream;
@@ -105,6 +105,7 @@ struct link {
     size_t bulk_count;
     uint64_t bulk_bytes; /* queued on this connection so far */
     uint64_t dialled_us, dial_again_us, backoff_us, heard_us, pinged_us;
+    uint64_t stuck_us; /* when the kernel's count last said so */
     uint64_t renew_us, needless_us; /* silence it takes, if longer than usual; since when; 0: never */
 
     uint64_t dials_in_vain; /* since it was up */

@@ -57,7 +57,7 @@ def test_a_healed_link_does_not_wait_for_the_kernel(make_cluster):
     cluster.wait_up()
 
 
-@pytest.mark.parametrize("silent_ms", [1500, 4000])
+@pytest.mark.parametrize("silent_ms", [2700, 4000])
 def test_who_was_stopped_costs_a_connection_at_most(make_cluster, silent_ms):
     """The connection beside the silent one ends with one of the two, not with a row of them."""
     cluster = make_cluster()
@@ -97,7 +97,7 @@ def waits_for(replica):
     return flat[flat.index(b"waiting-for") + 1].decode()
 
 
-@pytest.mark.parametrize("off_s", [0, 0.7, 1.4, 2.1, 2.8, 3.5])
+@pytest.mark.parametrize("off_s", [0, 1.4, 2.8])
 def test_a_founder_without_its_disk_begins_nothing(make_cluster, off_s):
     """The cluster began as 1 alone and has grown.  1 comes back without its disk, knowing the list of the
     beginning; for some time its machine had been off, so that the others' calls met nobody."""
