@@ -137,8 +137,8 @@ static void test_peers_get_in_when_maxclients_is_reached(void **state)
     /* A link breaks, and is made again all the same. */
     struct client peer = client_of(0);
     char hello[256];
-    snprintf(hello, sizeof hello, "RABIA LINK 1 \"%s\" \"%s\" 2 1 %llu\r\n", sites[0].config->cluster_name,
-             replica_members_text(sites[0].replica), (unsigned long long)replica_incarnation(sites[1].replica));
+    snprintf(hello, sizeof hello, "RABIA LINK %d \"%s\" \"%s\" 2 1 %llu\r\n", REPLICA_PROTOCOL_VERSION,
+             sites[0].config->cluster_name, replica_members_text(sites[0].replica), (unsigned long long)replica_incarnation(sites[1].replica));
     send_text(&peer, hello);
     PASS_UNTIL(receive(&peer) > 0);
     assert_memory_equal(buf_head(&peer.received) + 4, "\nOK ", 4);
@@ -189,7 +189,7 @@ static void refuse_outdated(const char *name, const char *members)
 {
     struct client c = client_of(0);
     char text[512], answer[128];
-    snprintf(text, sizeof text, "RABIA LINK 1 %s \"%s\" 2 1 99\r\n", name, members);
+    snprintf(text, sizeof text, "RABIA LINK %d %s \"%s\" 2 1 99\r\n", REPLICA_PROTOCOL_VERSION, name, members);
     snprintf(answer, sizeof answer, "-OUTDATED %llu\r\n", (unsigned long long)replica_incarnation(sites[1].replica));
     send_text(&c, text);
     expect(&c, answer);
@@ -200,12 +200,14 @@ static void test_strangers_are_refused_with_a_reason(void **state)
 {
     (void)state;
     const char *name = sites[0].config->cluster_name, *members = replica_members_text(sites[0].replica);
-    refuse_hello("2", name, members, "2", "1", "it speaks another version of the replicas' protocol");
-    refuse_hello("1", "elsewhere", members, "2", "1", "its cluster-name differs");
-    refuse_hello("1", name, "1@a:1", "2", "1", "its cluster-members differ");
-    refuse_hello("1", name, members, "2", "3", "it takes this server for another member");
-    refuse_hello("1", name, members, "7", "1", "it is not a member");
-    refuse_hello("1", name, members, "1", "1", "it is not a member");
+    char ours[16];
+    snprintf(ours, sizeof ours, "%d", REPLICA_PROTOCOL_VERSION);
+    refuse_hello("99", name, members, "2", "1", "it speaks another version of the replicas' protocol");
+    refuse_hello(ours, "elsewhere", members, "2", "1", "its cluster-name differs");
+    refuse_hello(ours, name, "1@a:1", "2", "1", "its cluster-members differ");
+    refuse_hello(ours, name, members, "2", "3", "it takes this server for another member");
+    refuse_hello(ours, name, members, "7", "1", "it is not a member");
+    refuse_hello(ours, name, members, "1", "1", "it is not a member");
     refuse_hello("one", name, members, "2", "1", "malformed introduction");
     refuse_outdated(name, members);
     assert_true(all_up());
