@@ -129,6 +129,7 @@ static void create_commands(struct server *server)
     command_table_add(server->commands, rabia_command_rows, rabia_command_count);
     command_table_add(server->commands, save_command_rows, save_command_count);
     command_table_extend(server->commands, "debug", command_debug_rows, command_debug_count);
+    command_table_extend(server->commands, "debug", server_debug_rows, server_debug_count);
 }
 
 static void create_replica(struct server *server)

@@ -93,9 +93,8 @@ static void watch_memory(struct server *server)
     stats_sample(&server->stats, (uint64_t)loop_now_us(server->loop), used);
 }
 
-static void on_cron(void *context)
+static void do_chores(struct server *server)
 {
-    struct server *server = context;
     server_count_traffic(server);
     int64_t now_ms = loop_wall_ms(server->loop);
     keyspace_set_access_clock(server->keyspace, now_ms);
@@ -104,9 +103,17 @@ static void on_cron(void *context)
     end_surplus_sessions(server);
     if (server->paused_until_ms && now_ms >= server->paused_until_ms)
         server_unpause(server);
-    replica_cron(server->replica);
     caretaker_look(&server->caretaker);
     blocking_cron(server);
+}
+
+/* What the cluster needs goes on, whatever DEBUG PAUSE-CRON says. */
+static void on_cron(void *context)
+{
+    struct server *server = context;
+    if (!server->is_cron_paused)
+        do_chores(server);
+    replica_cron(server->replica);
     timer_set(&server->cron_timer, loop_now_us(server->loop) + 1000 * 1000 / server->config->hz);
 }
 

@@ -57,6 +57,7 @@ struct server {
     bool is_shutting_down;
     bool saves_at_end; /* SHUTDOWN SAVE, or save rules and no journal */
     int64_t shutdown_deadline_us;
+    bool is_cron_paused; /* DEBUG PAUSE-CRON */
     bool is_over_memory; /* as of the last cron: writes that need memory are refused */
     int64_t started_wall_us;
     struct slice *arguments; /* of the run of commands being handled (dispatch.c) */
@@ -69,6 +70,10 @@ extern const struct command connection_command_rows[], client_command_rows[], se
     rabia_command_rows[], save_command_rows[];
 extern const size_t connection_command_count, client_command_count, server_command_count, rabia_command_count,
     save_command_count;
+
+/* Subcommands of DEBUG. */
+extern const struct command server_debug_rows[];
+extern const size_t server_debug_count;
 
 /* (server.c) Sets cron and the end of passes going; ends all sessions. */
 void server_start(struct server *server);

@@ -31,4 +31,9 @@ enum { RDB_NODE_PLAIN = 1, RDB_NODE_PACKED = 2 };
 char *rdb_ziplist_to_listpack(struct slice bytes);
 char *rdb_zipmap_to_listpack(struct slice bytes);
 
+/* A stream, without the byte that says so. */
+void rdb_stream_save(const struct value *v, struct buf *out);
+/* False: *v holds what was read so far, to be freed. */
+bool rdb_stream_load(struct value *v, struct rdb_reader *r, bool is_old);
+
 #endif

@@ -325,7 +325,7 @@ static bool type_of_form(enum rdb_form form, enum value_type *type)
     case RDB_HASH_ZIPLIST:
     case RDB_HASH_LISTPACK: *type = VALUE_HASH; return true;
     case RDB_STREAM:
-    case RDB_STREAM_OLD: return false;
+    case RDB_STREAM_OLD: *type = VALUE_STREAM; return true;
     }
     return false;
 }
@@ -337,6 +337,7 @@ static bool load_object(struct rdb_value *loaded, struct loading *l, enum rdb_fo
     case VALUE_SET: return load_set(l, form);
     case VALUE_ZSET: return load_zset(l, form);
     case VALUE_HASH: return load_hash(l, form);
+    case VALUE_STREAM: return rdb_stream_load(&l->v, &l->r, form == RDB_STREAM_OLD);
     default: return false;
     }
 }

@@ -7,8 +7,8 @@
  *   11  set        the intset, as a string
  *   16  hash       the listpack, as a string
  *   17  sorted set the listpack, as a string
- *   18  list       number of nodes; each: 1 (length) and the element, or 2 and the listpack, as strings */
-#include "base/check.h"
+ *   18  list       number of nodes; each: 1 (length) and the element, or 2 and the listpack, as strings
+ *   19  stream                                    rdb_stream.c */
 #include "store/hash_value.h"
 #include "store/intset.h"
 #include "store/list_value.h"
@@ -128,7 +128,10 @@ static void save_value(const struct entry *e, struct buf *out)
     case VALUE_SET: save_set(&v, out); break;
     case VALUE_ZSET: save_zset(&v, out); break;
     case VALUE_HASH: save_hash(&v, out); break;
-    case VALUE_STREAM: CHECK(false); break;
+    case VALUE_STREAM:
+        write_form(out, RDB_STREAM);
+        rdb_stream_save(&v, out);
+        break;
     }
 }
 
