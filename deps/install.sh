@@ -27,13 +27,20 @@ wanted() { # name, minimum and class of the packages of the given classes
     done
 }
 
-installed=$(dpkg-query -W -f '${Package} ${Status} ${Version}\n' 2>/dev/null |
-    awk '$4 == "installed" { print $1, $5 }')
+# Name and version of what is installed.  What a package provides without a
+# version counts as new enough: nodejs of NodeSource provides npm, and both cannot be.
+list_installed() {
+    dpkg-query -W -f '${Package}|${db:Status-Status}|${Version}|${Provides}\n' 2>/dev/null |
+        awk -F'|' '$2 == "installed" { print $1, $3
+            count = split($4, provided, ", ")
+            for (i = 1; i <= count; i++) if (provided[i] !~ / /) print provided[i], "9999:0" }'
+}
+installed=$(list_installed)
 
 lacking() { # names of packages that are absent or older than their minimum
     printf '%s\n===\n%s\n' "$installed" "$(wanted "$@")" |
         awk '$1 == "===" { wanted = 1; next }
-             !wanted { version[$1] = $2; next }
+             !wanted { if ($2 != "9999:0" || !($1 in version)) version[$1] = $2; next }
              NF { print $1, $2, ($1 in version) ? version[$1] : "-" }' |
         while read -r name minimum version; do
             if [ "$version" = - ] || dpkg --compare-versions "$version" lt "$minimum"; then
@@ -72,7 +79,7 @@ if ! as_root apt-get install -y -qq --no-install-recommends $missing </dev/null;
     as_root apt-get install -y -qq --no-install-recommends $missing </dev/null
 fi
 
-still=$(installed=$(dpkg-query -W -f '${Package} ${Status} ${Version}\n' | awk '$4 == "installed" { print $1, $5 }')
+still=$(installed=$(list_installed)
     lacking "$@" | tr '\n' ' ')
 if [ -n "${still% }" ]; then
     echo "deps/install.sh: this system offers no recent enough: ${still% } (see deps/packages.txt)" >&2

@@ -95,8 +95,6 @@ static void print_memory(const struct info_sources *from, struct buf *out)
     mem_figures(&m);
     struct keyspace_figures figures;
     keyspace_get_figures(from->keyspace, &figures);
-    m.allocated += figures.mapped_bytes; /* large tables do not come from the allocator */
-    m.active += figures.mapped_bytes;
     size_t dataset = figures.bucket_bytes + figures.entry_bytes;
     size_t overhead = m.allocated > dataset ? m.allocated - dataset : 0;
     size_t peak = from->stats->memory_peak_bytes > m.allocated ? from->stats->memory_peak_bytes : m.allocated;

@@ -66,6 +66,13 @@ size_t mem_usable_size(const void *block)
     return malloc_usable_size((void *)block);
 }
 
+static size_t mapped_bytes;
+
+void mem_note_mapped(int64_t change)
+{
+    mapped_bytes += (size_t)change;
+}
+
 static size_t resident_of_process(void)
 {
     FILE *statm = fopen("/proc/self/statm", "r");
@@ -101,9 +108,10 @@ void mem_figures(struct mem_figures *figures)
     size_t epoch = 1, epoch_size = sizeof epoch;
     int failed = mallctl("epoch", &epoch, &epoch_size, &epoch, epoch_size);
     CHECK(!failed);
-    figures->allocated = statistic("stats.allocated");
-    figures->active = statistic("stats.active");
-    figures->resident = statistic("stats.resident");
+    figures->mapped = mapped_bytes;
+    figures->allocated = statistic("stats.allocated") + mapped_bytes;
+    figures->active = statistic("stats.active") + mapped_bytes;
+    figures->resident = statistic("stats.resident") + mapped_bytes;
     figures->resident_process = resident_of_process();
 }
 
@@ -139,7 +147,8 @@ void mem_figures(struct mem_figures *figures)
 {
     struct mallinfo2 info = mallinfo2();
     figures->resident_process = resident_of_process();
-    figures->allocated = info.uordblks ? info.uordblks : figures->resident_process;
+    figures->mapped = mapped_bytes;
+    figures->allocated = info.uordblks ? info.uordblks + mapped_bytes : figures->resident_process;
     figures->active = figures->resident_process;
     figures->resident = figures->resident_process;
 }

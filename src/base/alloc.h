@@ -7,6 +7,7 @@
 #define BASE_ALLOC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define MEM_RETURNS __attribute__((returns_nonnull, warn_unused_result))
 
@@ -28,12 +29,16 @@ size_t mem_good_size(size_t size);
 /* Figures for INFO and for limits.  Cost: mem_used is one allocator epoch
  * (tens of microseconds); call it per cron tick, not per command. */
 struct mem_figures {
-    size_t allocated; /* bytes in live blocks */
-    size_t active;    /* bytes in pages with a live block */
+    size_t allocated; /* bytes in live blocks, and mapped ones */
+    size_t active;    /* bytes in pages with a live block, and mapped ones */
     size_t resident;  /* bytes of memory mapped and present */
     size_t resident_process;
+    size_t mapped;    /* bytes in use that their owners mapped: large hash tables */
 };
 void mem_figures(struct mem_figures *figures);
+/* Memory in use that is mapped, not allocated, has become so much more, or less.
+ * Of the one thread that changes data. */
+void mem_note_mapped(int64_t change);
 /* "jemalloc-5.3.0", or the sanitizer's name. */
 const char *mem_allocator_name(void);
 /* Gives unused pages back to the system. */

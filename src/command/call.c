@@ -154,6 +154,23 @@ bool call_find_string_for_write(struct call *c, int index, struct entry **e)
     return call_find_type_for_write(c, index, VALUE_STRING, e);
 }
 
+bool call_find_value(struct call *c, int index, enum value_type type, struct value *v, bool *is_there)
+{
+    struct entry *e;
+    if (!call_find_type(c, index, type, &e))
+        return false;
+    *is_there = e != NULL;
+    if (e)
+        *v = entry_value(e);
+    return true;
+}
+
+void call_delete_empty(struct call *c, struct slice key)
+{
+    keyspace_delete(c->ks, c->db, key);
+    call_notify(c, EVENT_GENERIC, "del", key);
+}
+
 struct entry *call_set_value(struct call *c, struct slice key, enum value_type type, struct value v)
 {
     size_t size = keyspace_size(c->ks, c->db);

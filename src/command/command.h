@@ -191,6 +191,11 @@ bool call_find_string_for_write(struct call *c, int index, struct entry **e);
 /* The same for any type. */
 bool call_find_type(struct call *c, int index, enum value_type type, struct entry **e);
 bool call_find_type_for_write(struct call *c, int index, enum value_type type, struct entry **e);
+/* The value for reading, which lives until the next change; *is_there is false,
+ * and *v untouched, if the key is absent. */
+bool call_find_value(struct call *c, int index, enum value_type type, struct value *v, bool *is_there);
+/* A collection has lost its last member: its key goes, with the event "del". */
+void call_delete_empty(struct call *c, struct slice key);
 /* keyspace_set_value without expiry, with the event "new" if the key was not
  * there. */
 struct entry *call_set_value(struct call *c, struct slice key, enum value_type type, struct value v);

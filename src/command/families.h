@@ -10,6 +10,7 @@
 
 COMMAND_FAMILY(string);
 COMMAND_FAMILY(counter);
+COMMAND_FAMILY(compare);
 COMMAND_FAMILY(lcs);
 COMMAND_FAMILY(bitmap);
 COMMAND_FAMILY(bitfield);

@@ -8,18 +8,6 @@
 
 /* --- finding and storing ------------------------------------------------------ */
 
-/* The hash at argument 1 for reading; *is_there is false if there is none. */
-static bool find(struct call *c, struct value *v, bool *is_there)
-{
-    struct entry *e;
-    if (!call_find_type(c, 1, VALUE_HASH, &e))
-        return false;
-    *is_there = e != NULL;
-    if (e)
-        *v = entry_value(e);
-    return true;
-}
-
 /* The hash at argument 1 for writing, *e NULL and *v an empty one if there is
  * none: then the caller stores or frees it. */
 static bool open_hash(struct call *c, struct entry **e, struct value *v)
@@ -184,7 +172,7 @@ static void hget_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (find(c, &v, &is_there))
+    if (call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         reply_field(c, is_there ? &v : NULL, c->argv[2]);
 }
 
@@ -192,7 +180,7 @@ static void hmget_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         return;
     reply_array(c->reply, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++)
@@ -203,7 +191,7 @@ static void hlen_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (find(c, &v, &is_there))
+    if (call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         reply_int(c->reply, is_there ? (int64_t)hash_size(&v) : 0);
 }
 
@@ -211,7 +199,7 @@ static void hexists_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (find(c, &v, &is_there))
+    if (call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         reply_int(c->reply, is_there && hash_has(&v, c->argv[2]));
 }
 
@@ -221,7 +209,7 @@ static void hstrlen_command(struct call *c)
     struct slice text = {0};
     struct value v;
     bool is_there;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         return;
     if (is_there && hash_get(&v, c->argv[2], scratch, &text))
         reply_int(c->reply, (int64_t)text.len);
@@ -246,10 +234,8 @@ static void hdel_command(struct call *c)
         }
     if (removed)
         store(c, e, v, "hdel", removed);
-    if (is_empty) {
-        keyspace_delete(c->ks, c->db, c->argv[1]);
-        call_notify(c, EVENT_GENERIC, "del", c->argv[1]);
-    }
+    if (is_empty)
+        call_delete_empty(c, c->argv[1]);
     reply_int(c->reply, (int64_t)removed);
 }
 
@@ -277,7 +263,7 @@ static void reply_all(struct call *c, void (*reply_header)(struct reply *, size_
 {
     struct value v;
     bool is_there;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         return;
     reply_header(c->reply, is_there ? hash_size(&v) : 0);
     if (is_there)
@@ -357,7 +343,7 @@ static void random_field(struct call *c)
     struct value v;
     bool is_there;
     struct random random;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         return;
     if (!is_there) {
         reply_null(c->reply);
@@ -392,7 +378,7 @@ static void hrandfield_command(struct call *c)
         random_field(c);
         return;
     }
-    if (!parse_random(c, &count, &with_values) || !find(c, &v, &is_there))
+    if (!parse_random(c, &count, &with_values) || !call_find_value(c, 1, VALUE_HASH, &v, &is_there))
         return;
     if (is_there && count)
         random_fields(c, &v, count, with_values);

@@ -34,10 +34,8 @@ void list_settle(struct call *c, struct entry *e, struct value v, struct slice k
 {
     entry_put_value(e, v);
     list_changed(c, event, key, count);
-    if (list_length(&v) > 0)
-        return;
-    keyspace_delete(c->ks, c->db, key);
-    call_notify(c, EVENT_GENERIC, "del", key);
+    if (list_length(&v) == 0)
+        call_delete_empty(c, key);
 }
 
 void list_reply_element(struct call *c, struct list_place place)
@@ -155,11 +153,10 @@ static void rpop_command(struct call *c)
 
 static void llen_command(struct call *c)
 {
-    struct entry *e;
-    if (!call_find_type(c, 1, VALUE_LIST, &e))
-        return;
-    struct value v = e ? entry_value(e) : (struct value){0};
-    reply_int(c->reply, e ? (int64_t)list_length(&v) : 0);
+    struct value v;
+    bool is_there;
+    if (call_find_value(c, 1, VALUE_LIST, &v, &is_there))
+        reply_int(c->reply, is_there ? (int64_t)list_length(&v) : 0);
 }
 
 static void lindex_command(struct call *c)

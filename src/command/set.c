@@ -6,18 +6,6 @@
 
 /* --- finding and storing ------------------------------------------------------ */
 
-/* The set at argument 1 for reading; *is_there is false if there is none. */
-static bool find(struct call *c, struct value *v, bool *is_there)
-{
-    struct entry *e;
-    if (!call_find_type(c, 1, VALUE_SET, &e))
-        return false;
-    *is_there = e != NULL;
-    if (e)
-        *v = entry_value(e);
-    return true;
-}
-
 /* Puts back a set that has changed and tells of it; one that has become empty
  * goes. */
 static void store_rest(struct call *c, struct entry *e, struct value v, const char *event, uint64_t changes)
@@ -25,10 +13,8 @@ static void store_rest(struct call *c, struct entry *e, struct value v, const ch
     entry_put_value(e, v);
     call_changed(c, EVENT_SET, event, c->argv[1]);
     keyspace_count_changes(c->ks, changes - 1);
-    if (set_size(&v) > 0)
-        return;
-    keyspace_delete(c->ks, c->db, c->argv[1]);
-    call_notify(c, EVENT_GENERIC, "del", c->argv[1]);
+    if (set_size(&v) == 0)
+        call_delete_empty(c, c->argv[1]);
 }
 
 static void reply_members(struct reply *reply, const struct value *v)
@@ -88,7 +74,7 @@ static void sismember_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (find(c, &v, &is_there))
+    if (call_find_value(c, 1, VALUE_SET, &v, &is_there))
         reply_int(c->reply, is_there && set_has(&v, c->argv[2]));
 }
 
@@ -96,7 +82,7 @@ static void smismember_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_SET, &v, &is_there))
         return;
     reply_array(c->reply, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++)
@@ -107,7 +93,7 @@ static void scard_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (find(c, &v, &is_there))
+    if (call_find_value(c, 1, VALUE_SET, &v, &is_there))
         reply_int(c->reply, is_there ? (int64_t)set_size(&v) : 0);
 }
 
@@ -115,7 +101,7 @@ static void smembers_command(struct call *c)
 {
     struct value v;
     bool is_there;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_SET, &v, &is_there))
         return;
     reply_set(c->reply, is_there ? set_size(&v) : 0);
     if (is_there)
@@ -192,8 +178,7 @@ static void pop_all(struct call *c, struct value v)
     reply_members(c->reply, &v);
     call_changed(c, EVENT_SET, "spop", c->argv[1]);
     keyspace_count_changes(c->ks, set_size(&v) - 1);
-    keyspace_delete(c->ks, c->db, c->argv[1]);
-    call_notify(c, EVENT_GENERIC, "del", c->argv[1]);
+    call_delete_empty(c, c->argv[1]);
 }
 
 /* Where only a fifth or less remains, Redis builds a new set of it, which may be
@@ -266,7 +251,7 @@ static void random_member(struct call *c)
     struct value v;
     bool is_there;
     struct random random;
-    if (!find(c, &v, &is_there))
+    if (!call_find_value(c, 1, VALUE_SET, &v, &is_there))
         return;
     random_init(&random, c->seed);
     if (is_there)
@@ -306,7 +291,7 @@ static void random_members(struct call *c)
     struct value v;
     bool is_there;
     int64_t count;
-    if (!call_random_count(c, 2, &count) || !find(c, &v, &is_there))
+    if (!call_random_count(c, 2, &count) || !call_find_value(c, 1, VALUE_SET, &v, &is_there))
         return;
     if (!is_there || count == 0) {
         reply_array(c->reply, 0);

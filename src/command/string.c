@@ -13,8 +13,12 @@ enum option {
     OPTION_PX = 1 << 6,
     OPTION_EXAT = 1 << 7,
     OPTION_PXAT = 1 << 8,
+    OPTION_IFEQ = 1 << 9, /* Redis 8.4's */
+    OPTION_IFNE = 1 << 10,
+    OPTION_COMPARES = OPTION_IFEQ | OPTION_IFNE,
+    OPTION_CONDITIONS = OPTION_NX | OPTION_XX | OPTION_COMPARES,
     OPTION_TIMES = OPTION_EX | OPTION_PX | OPTION_EXAT | OPTION_PXAT,
-    OPTIONS_OF_SET = OPTION_NX | OPTION_XX | OPTION_GET | OPTION_KEEPTTL | OPTION_TIMES,
+    OPTIONS_OF_SET = OPTION_CONDITIONS | OPTION_GET | OPTION_KEEPTTL | OPTION_TIMES,
     OPTIONS_OF_GETEX = OPTION_PERSIST | OPTION_TIMES,
 };
 
@@ -25,8 +29,10 @@ static const struct {
 } options[] = {
     {"ex", OPTION_EX, OPTION_KEEPTTL | OPTION_PERSIST | (OPTION_TIMES & ~OPTION_EX)},
     {"px", OPTION_PX, OPTION_KEEPTTL | OPTION_PERSIST | (OPTION_TIMES & ~OPTION_PX)},
-    {"nx", OPTION_NX, OPTION_XX},
-    {"xx", OPTION_XX, OPTION_NX},
+    {"nx", OPTION_NX, OPTION_CONDITIONS & ~OPTION_NX},
+    {"xx", OPTION_XX, OPTION_CONDITIONS & ~OPTION_XX},
+    {"ifeq", OPTION_IFEQ, OPTION_CONDITIONS},
+    {"ifne", OPTION_IFNE, OPTION_CONDITIONS},
     {"get", OPTION_GET, 0},
     {"keepttl", OPTION_KEEPTTL, OPTION_PERSIST | OPTION_TIMES},
     {"persist", OPTION_PERSIST, OPTION_KEEPTTL | OPTION_TIMES},
@@ -38,6 +44,7 @@ enum { OPTION_COUNT = sizeof options / sizeof *options };
 struct given {
     unsigned bits;
     int time_index; /* argument that holds the time, 0 if none */
+    int compare_index; /* the same for what the value is compared with */
 };
 
 /* The option argument index spells, 0 if it is none that may stand here. */
@@ -53,14 +60,16 @@ static bool parse_options(struct call *c, int first, unsigned allowed, struct gi
 {
     for (int i = first; i < c->argc; i++) {
         unsigned bit = option_at(c, i, allowed, given->bits);
-        bool takes_time = bit & OPTION_TIMES;
-        if (!bit || (takes_time && i + 1 == c->argc)) {
+        bool takes_time = bit & OPTION_TIMES, compares = bit & OPTION_COMPARES;
+        if (!bit || ((takes_time || compares) && i + 1 == c->argc)) {
             reply_error(c->reply, ERROR_SYNTAX);
             return false;
         }
         given->bits |= bit;
         if (takes_time)
             given->time_index = ++i;
+        if (compares)
+            given->compare_index = ++i;
     }
     return true;
 }
@@ -118,12 +127,29 @@ static bool reply_old(struct call *c)
     return true;
 }
 
-static bool condition_holds(struct call *c, unsigned bits)
+/* A key that is not there equals nothing. */
+static bool comparison_holds(struct call *c, const struct entry *e, const struct given *given)
 {
-    if (!(bits & (OPTION_NX | OPTION_XX)))
+    char scratch[INT64_TEXT_MAX];
+    bool is_equal = e && slice_equal(entry_string(e, scratch), c->argv[given->compare_index]);
+    return is_equal == ((given->bits & OPTION_IFEQ) != 0);
+}
+
+static bool condition_holds(struct call *c, const struct given *given)
+{
+    if (!(given->bits & OPTION_CONDITIONS))
         return true;
-    bool is_there = keyspace_find_for_write(c->ks, c->db, c->argv[1]) != NULL;
-    return is_there == ((bits & OPTION_XX) != 0);
+    const struct entry *e = keyspace_find_for_write(c->ks, c->db, c->argv[1]);
+    if (given->bits & OPTION_COMPARES)
+        return comparison_holds(c, e, given);
+    return (e != NULL) == ((given->bits & OPTION_XX) != 0);
+}
+
+/* Only strings can be compared. */
+static bool check_comparison(struct call *c, const struct given *given)
+{
+    struct entry *e;
+    return !(given->bits & OPTION_COMPARES) || call_find_string_for_write(c, 1, &e);
 }
 
 static void set_with_options(struct call *c)
@@ -135,9 +161,9 @@ static void set_with_options(struct call *c)
     if (given.bits & OPTION_KEEPTTL)
         expire_at = EXPIRE_KEEP;
     bool replies_old = given.bits & OPTION_GET;
-    if (replies_old && !reply_old(c))
+    if (!check_comparison(c, &given) || (replies_old && !reply_old(c)))
         return;
-    bool is_set = condition_holds(c, given.bits);
+    bool is_set = condition_holds(c, &given);
     if (is_set)
         store(c, c->argv[1], c->argv[2], expire_at);
     if (replies_old)
@@ -169,7 +195,7 @@ static uint16_t set_key_flags(int argc, const struct slice *argv)
 
 static void setnx_command(struct call *c)
 {
-    bool is_set = condition_holds(c, OPTION_NX);
+    bool is_set = condition_holds(c, &(struct given){.bits = OPTION_NX});
     if (is_set)
         store(c, c->argv[1], c->argv[2], EXPIRE_NONE);
     reply_int(c->reply, is_set);

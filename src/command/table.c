@@ -181,6 +181,7 @@ void command_table_add_data_types(struct command_table *t)
 {
     command_table_add(t, command_string_rows, command_string_count);
     command_table_add(t, command_counter_rows, command_counter_count);
+    command_table_add(t, command_compare_rows, command_compare_count);
     command_table_add(t, command_lcs_rows, command_lcs_count);
     command_table_add(t, command_bitmap_rows, command_bitmap_count);
     command_table_add(t, command_bitfield_rows, command_bitfield_count);

@@ -33,6 +33,8 @@ static inline bool xstream_is_word(const struct call *c, int index, const char *
 
 /* --- replies -------------------------------------------------------------------- */
 
+enum { XSTREAM_ID_TEXT_MAX = 2 * (INT64_TEXT_MAX + 1) };
+struct slice xstream_id_text(struct xstream_id id, char text[static XSTREAM_ID_TEXT_MAX]);
 void xstream_reply_id(struct reply *r, struct xstream_id id);
 /* The id and the fields of the iterator's entry. */
 void xstream_reply_entry(struct reply *r, struct xstream_iterator *i);

@@ -1,6 +1,4 @@
 /* Streams: XREAD and XREADGROUP, what came after an id, at once or waited for. */
-#include <stdio.h>
-
 #include "base/alloc.h"
 #include "command/families.h"
 #include "command/xstream.h"
@@ -257,7 +255,7 @@ static bool answer(struct call *c, const struct reading *r, const struct source 
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-enum { WORDS_MAX = 10, ID_WORD_MAX = 42 }; /* words in front of the keys; bytes of an id */
+enum { WORDS_MAX = 10 }; /* in front of the keys */
 
 /* The words in front of the keys: the group first, where who waits for a group is
  * told apart by it. */
@@ -300,7 +298,7 @@ static struct slice *words_of(const struct call *c, const struct reading *r, con
     for (int i = 0; i < options; i++)
         bytes += words[i].len;
     for (int i = 0; i < r->xstream_count; i++)
-        bytes += c->argv[r->first_key + i].len + ID_WORD_MAX;
+        bytes += c->argv[r->first_key + i].len + XSTREAM_ID_TEXT_MAX;
     *first_key = options;
     *argc = options + 2 * r->xstream_count;
     struct slice *argv = mem_alloc((size_t)*argc * sizeof *argv + bytes);
@@ -310,10 +308,8 @@ static struct slice *words_of(const struct call *c, const struct reading *r, con
     for (int i = 0; i < r->xstream_count; i++)
         copy_word(&argv[options + i], &at, c->argv[r->first_key + i]);
     for (int i = 0; i < r->xstream_count; i++) {
-        char id[ID_WORD_MAX];
-        int length = snprintf(id, sizeof id, "%llu-%llu", (unsigned long long)sources[i].after.ms,
-                              (unsigned long long)sources[i].after.seq);
-        struct slice word = sources[i].is_new ? SLICE_LITERAL(">") : slice_make(id, (size_t)length);
+        char id[XSTREAM_ID_TEXT_MAX];
+        struct slice word = sources[i].is_new ? SLICE_LITERAL(">") : xstream_id_text(sources[i].after, id);
         copy_word(&argv[options + r->xstream_count + i], &at, word);
     }
     return argv;

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "command/xstream.h"
 
-enum { ID_TEXT_MAX = 128, ID_REPLY_MAX = 48 };
+enum { ID_TEXT_MAX = 128 }; /* of an argument */
 
 /* --- ids -------------------------------------------------------------------------------- */
 
@@ -116,13 +116,26 @@ struct xstream_id *xstream_read_ids(struct call *c, int first, int count)
 
 /* --- replies ------------------------------------------------------------------------------ */
 
+/* The usual ids are spared a printf. */
+static size_t number_text(uint64_t number, char text[static INT64_TEXT_MAX + 1])
+{
+    if (number <= INT64_MAX)
+        return int64_to_text((int64_t)number, text);
+    return (size_t)snprintf(text, INT64_TEXT_MAX + 1, "%llu", (unsigned long long)number);
+}
+
+struct slice xstream_id_text(struct xstream_id id, char text[static XSTREAM_ID_TEXT_MAX])
+{
+    size_t length = number_text(id.ms, text);
+    text[length++] = '-';
+    return slice_make(text, length + number_text(id.seq, text + length));
+}
+
 void xstream_reply_id(struct reply *r, struct xstream_id id)
 {
-    if (!r->out)
-        return;
-    char text[ID_REPLY_MAX];
-    int length = snprintf(text, sizeof text, "%llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
-    reply_bulk(r, slice_make(text, (size_t)length));
+    char text[XSTREAM_ID_TEXT_MAX];
+    if (r->out)
+        reply_bulk(r, xstream_id_text(id, text));
 }
 
 void xstream_reply_entry(struct reply *r, struct xstream_iterator *i)

@@ -20,10 +20,8 @@ void zset_removed(struct call *c, struct slice key, struct entry *e, struct valu
 {
     entry_put_value(e, v);
     count_changes(c, EVENT_ZSET, event, key, count);
-    if (zset_size(&v) > 0)
-        return;
-    keyspace_delete(c->ks, c->db, key);
-    call_notify(c, EVENT_GENERIC, "del", key);
+    if (zset_size(&v) == 0)
+        call_delete_empty(c, key);
 }
 
 void zset_store(struct call *c, struct slice key, struct value v, const char *event, size_t changes)
@@ -233,11 +231,10 @@ static void zrem_command(struct call *c)
 
 static void zcard_command(struct call *c)
 {
-    struct entry *e;
-    if (!call_find_type(c, 1, VALUE_ZSET, &e))
-        return;
-    struct value v = e ? entry_value(e) : (struct value){0};
-    reply_int(c->reply, e ? (int64_t)zset_size(&v) : 0);
+    struct value v;
+    bool is_there;
+    if (call_find_value(c, 1, VALUE_ZSET, &v, &is_there))
+        reply_int(c->reply, is_there ? (int64_t)zset_size(&v) : 0);
 }
 
 static struct zset_found find_in(const struct entry *e, struct slice member)

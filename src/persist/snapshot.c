@@ -15,14 +15,14 @@
  *                  ordinal (0 is the first), so that records that are lost,
  *                  doubled or exchanged show
  *        8      4  kind: 1 head, 2 database, 3 keys, 4 end, 5 more, 6 last,
- *                  7 settings
+ *                  7 extras
  *       12      4  number of keys; 0 unless kind is 3
  *       16      4  bytes of the data column
  *       20      4  bytes of the shape column, 0 unless kind is 3
  *       24      4  bytes of the expiry column, 0 unless kind is 3
  *       28         data, shapes, expiries
  *
- * In order: a head; settings, if any are agreed on; for each database that has keys, numbers ascending, a
+ * In order: a head; extras (not in format 1); for each database that has keys, numbers ascending, a
  * database record and one or more keys records; an end.  Nothing follows it.
  * Behind a keys record with a single key whose value goes on come any number of
  * more records and one last record.
@@ -40,12 +40,6 @@
  *       64      8  bytes of the caller's state, at most 1 MiB
  *       72         the caller's state
  *
- * Data of a settings record, for each setting that members have agreed on,
- * numbers ascending:
- *
- *        0      4  its number (enum setting)
- *        4      8  its value
- *
  * Data of a database record:
  *
  *        0      4  number of the database
@@ -56,6 +50,8 @@
  *
  *        0      8  number of keys in all
  *        8     16  keyspace_digest of them, low word first
+ *
+ * Data of extras: as store/extras.h says.
  *
  * A keys record holds at most 256 KiB with its head, or a single key.  The data
  * of a more and of a last record is a part of a value.
@@ -91,8 +87,8 @@
 #include "base/check.h"
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_format.h"
-#include "persist/snapshot_settings.h"
 #include "store/digest.h"
+#include "store/extras.h"
 #include "store/value.h"
 
 struct writer {
@@ -229,14 +225,12 @@ static enum status write_head(struct writer *w, const struct snapshot_head *head
     return write_plain_record(w, RECORD_HEAD);
 }
 
-/* Before all keys: they are loaded as these say. */
-static enum status write_settings(struct writer *w)
+static enum status write_extras(struct writer *w)
 {
     record_begin(w);
-    snapshot_settings_put(&w->record, keyspace_settings(w->ks));
-    if (buf_size(&w->record) == RECORD_HEAD_BYTES)
-        return STATUS_OK;
-    return write_plain_record(w, RECORD_SETTINGS);
+    extras_write(w->ks, &w->record);
+    CHECK(buf_size(&w->record) <= RECORD_HEAD_BYTES + (size_t)EXTRAS_BYTES_MAX);
+    return write_plain_record(w, RECORD_EXTRAS);
 }
 
 static enum status write_database(struct writer *w)
@@ -396,7 +390,7 @@ static enum status write_content(struct writer *w, const struct snapshot_head *h
     if (status == STATUS_OK)
         status = write_head(w, head);
     if (status == STATUS_OK)
-        status = write_settings(w);
+        status = write_extras(w);
     if (status == STATUS_OK)
         status = write_databases(w);
     if (status == STATUS_OK)

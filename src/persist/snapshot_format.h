@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "base/little_endian.h"
 #include "persist/snapshot.h"
 
 enum {
@@ -34,7 +35,7 @@ enum record_kind {
     RECORD_END = 4,
     RECORD_MORE = 5,
     RECORD_LAST = 6,
-    RECORD_SETTINGS = 7,
+    RECORD_EXTRAS = 7, /* what is replicated beside the keys (store/extras.h) */
 };
 
 enum { HEAD_FLAG_ACTIVE_EXPIRE = 1 };
@@ -50,20 +51,6 @@ struct record_head {
 static inline uint64_t record_body_bytes(const struct record_head *head)
 {
     return (uint64_t)head->data_bytes + head->shape_bytes + head->expiry_bytes;
-}
-
-static inline char *put_le(char *at, uint64_t word, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        *at++ = (char)(unsigned char)(word >> 8 * i);
-    return at;
-}
-static inline uint64_t get_le(const char *at, unsigned bytes)
-{
-    uint64_t word = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        word |= (uint64_t)(unsigned char)at[i] << 8 * i;
-    return word;
 }
 
 /* The checksum field itself is left to the caller. */

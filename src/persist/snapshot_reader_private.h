@@ -16,7 +16,7 @@ enum { MAGIC_SNIFF = 4 };
 
 /*            prefix         head record      record              end record
  *   PREFIX ---------> HEAD -------------> RECORDS --+----------------------> END
- *                                            ^------+ settings, database,
+ *                                            ^------+ extras, database,
  *                                                     keys, more, last
  *
  * Content goes into one buffer until what is wanted next is complete: the
@@ -45,6 +45,7 @@ struct snapshot_reader {
     uint64_t ordinal, content_bytes;
 
     uint32_t version;
+    bool has_extras;
     struct snapshot_head head;
     char *state;
     int database_count; /* of the writer */

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "persist/snapshot_block.h"
 #include "persist/snapshot_reader_private.h"
-#include "persist/snapshot_settings.h"
+#include "store/extras.h"
 
 enum {
     RUN = 16, /* keys hashed and prefetched together */
@@ -75,19 +75,6 @@ static enum status end_database(struct snapshot_reader *r)
         return snapshot_malformed(r, "a database has not as many expiring keys as announced");
     if (r->database.db >= 0 && r->visitor && r->visitor->on_database)
         r->visitor->on_database(r->visitor->context, &r->database);
-    return STATUS_AGAIN;
-}
-
-static enum status take_settings(struct snapshot_reader *r, const char *body)
-{
-    struct settings settings;
-    if (r->ordinal != 1)
-        return snapshot_malformed(r, "settings that are not behind the head");
-    if (!snapshot_settings_take(slice_make(body, r->record.data_bytes), &settings))
-        return snapshot_malformed(r, "settings that cannot be");
-    for (enum setting i = 0; i < SETTING_COUNT && r->ks; i++)
-        if (setting_is_agreed(&settings, i))
-            keyspace_set_setting(r->ks, (int)i, setting_value(&settings, i));
     return STATUS_AGAIN;
 }
 
@@ -296,6 +283,27 @@ static enum status take_part(struct snapshot_reader *r, const char *body)
     return STATUS_AGAIN;
 }
 
+/* Who only checks reads them into a keyspace of no other use. */
+static bool extras_are_sound(struct snapshot_reader *r, struct slice bytes)
+{
+    if (r->ks)
+        return extras_read(r->ks, bytes);
+    struct keyspace *scratch = keyspace_create(&(struct keyspace_options){.database_count = r->database_count});
+    bool is_sound = extras_read(scratch, bytes);
+    keyspace_free(scratch);
+    return is_sound;
+}
+
+static enum status take_extras(struct snapshot_reader *r, const char *body)
+{
+    if (r->has_extras || r->database.db >= 0)
+        return snapshot_malformed(r, "extras that are not behind the head");
+    r->has_extras = true;
+    if (!extras_are_sound(r, slice_make(body, r->record.data_bytes)))
+        return snapshot_malformed(r, "extras that cannot be");
+    return STATUS_AGAIN;
+}
+
 static enum status take_end(struct snapshot_reader *r, const char *body)
 {
     enum status status = end_database(r);
@@ -303,6 +311,8 @@ static enum status take_end(struct snapshot_reader *r, const char *body)
         return status;
     if (r->record.data_bytes != END_BYTES)
         return snapshot_malformed(r, "an end of wrong length");
+    if (r->version >= 2 && !r->has_extras)
+        return snapshot_malformed(r, "no extras");
     if (get_le(body, 8) != r->keys || r->keys != r->head.key_count)
         return snapshot_malformed(r, "not as many keys as announced");
     struct digest digest = {get_le(body + 8, 8), get_le(body + 16, 8)};
@@ -321,7 +331,7 @@ enum status snapshot_check_record_head(struct snapshot_reader *r)
 {
     const struct record_head *head = &r->record;
     bool is_part = head->kind == RECORD_MORE || head->kind == RECORD_LAST;
-    if (head->kind < RECORD_HEAD || head->kind > RECORD_SETTINGS)
+    if (head->kind < RECORD_HEAD || head->kind > (r->version < 2 ? RECORD_END : RECORD_EXTRAS))
         return snapshot_malformed(r, "a record of unknown kind");
     if (r->is_pending != is_part)
         return snapshot_malformed(r, "a value and its parts not one behind the other");
@@ -332,6 +342,8 @@ enum status snapshot_check_record_head(struct snapshot_reader *r)
         bytes_max = RECORD_HEAD_BYTES + HEAD_FIXED_BYTES + (uint64_t)SNAPSHOT_STATE_MAX;
     if (is_part || (head->kind == RECORD_KEYS && head->keys == 1))
         bytes_max = RECORD_BYTES_MAX + 2 * (uint64_t)SNAPSHOT_STRING_MAX;
+    if (head->kind == RECORD_EXTRAS)
+        bytes_max = RECORD_HEAD_BYTES + (uint64_t)EXTRAS_BYTES_MAX;
     if (bytes > bytes_max)
         return snapshot_malformed(r, "a record that is too long");
     return STATUS_AGAIN;
@@ -351,10 +363,10 @@ enum status snapshot_take_record(struct snapshot_reader *r)
         status = take_keys(r, body);
     else if (r->record.kind == RECORD_MORE || r->record.kind == RECORD_LAST)
         status = take_part(r, body);
+    else if (r->record.kind == RECORD_EXTRAS)
+        status = take_extras(r, body);
     else if (r->record.kind == RECORD_DATABASE)
         status = take_database(r, body);
-    else if (r->record.kind == RECORD_SETTINGS)
-        status = take_settings(r, body);
     else if (r->record.kind == RECORD_END)
         status = take_end(r, body);
     else

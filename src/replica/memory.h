@@ -107,6 +107,8 @@ void memory_record(struct memory *m, const struct rabia_record *record);
 /* Writes; asks for a flush if a record of this pass needs one, in every mode.  A status other
  * than OK is final: nothing may be said any more. */
 enum status memory_write(struct memory *m) MUST_CHECK;
+/* Writes and flushes now.  STATUS_NOT_FOUND without a journal. */
+enum status memory_flush(struct memory *m) MUST_CHECK;
 /* True if more records are on disk than at the last call; *seq: up to which. */
 enum status memory_flushed(struct memory *m, bool *has_risen, uint64_t *seq) MUST_CHECK;
 /* errno of what made the memory fail; 0: it works. */

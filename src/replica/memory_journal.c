@@ -195,6 +195,14 @@ enum status memory_write(struct memory *m)
     return STATUS_OK;
 }
 
+enum status memory_flush(struct memory *m)
+{
+    if (!m->journal)
+        return STATUS_NOT_FOUND;
+    enum status status = memory_write(m);
+    return status == STATUS_OK ? memory_fail(m, journal_flush_now(m->journal)) : status;
+}
+
 enum status memory_flushed(struct memory *m, bool *has_risen, uint64_t *seq)
 {
     *has_risen = false;

@@ -520,6 +520,11 @@ struct memory_save replica_save_of_now(struct replica *r, unsigned char bytes[st
     return save;
 }
 
+enum status replica_flush(struct replica *r)
+{
+    return memory_flush(r->memory);
+}
+
 void replica_want_save(struct replica *r)
 {
     r->wants_save = true;

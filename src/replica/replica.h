@@ -169,6 +169,9 @@ bool replica_is_drained(const struct replica *r);
 /* BGSAVE and SAVE.  STATUS_AGAIN: one is under way, or nothing to save yet. */
 enum status replica_save(struct replica *r, bool is_in_background) MUST_CHECK;
 
+/* Everything said and applied so far is on disk when this returns OK; the whole
+ * loop waits for it.  STATUS_NOT_FOUND without a journal. */
+enum status replica_flush(struct replica *r) MUST_CHECK;
 /* One in the background, soon: for those who run inside a batch. */
 void replica_want_save(struct replica *r);
 

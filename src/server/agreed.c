@@ -154,11 +154,11 @@ void agreed_config_set(struct call *c)
     if (c->argc % 2 != 0 && c->is_in_transaction)
         reply_error(c->reply, ERROR_SYNTAX);
     else if (c->argc % 2 != 0)
-        s->outcome = (int)dispatch_error(s, NULL, ERROR_SYNTAX);
+        s->outcome = dispatch_error(s, NULL, ERROR_SYNTAX);
     else if (c->is_in_transaction)
         set_nested(c, count, c->argv + 2);
     else
-        s->outcome = (int)set_pairs(s, count, c->argv + 2);
+        s->outcome = set_pairs(s, count, c->argv + 2);
 }
 
 /* --- CONFIG GET -------------------------------------------------------------------- */
@@ -216,5 +216,5 @@ void agreed_config_get(struct call *c)
         return;
     }
     bool is_ordered = asks_for_setting(c) && !replica_refusal(s->server->replica);
-    s->outcome = (int)dispatch_run(s, is_ordered ? &get_row : &get_here_row, c->argc, c->argv);
+    s->outcome = dispatch_run(s, is_ordered ? &get_row : &get_here_row, c->argc, c->argv);
 }

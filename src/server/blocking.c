@@ -248,12 +248,16 @@ static struct slice *narrow(const struct waiter *waiter, const struct waiter_pla
     return argv;
 }
 
-/* False: it goes on waiting. */
-static bool serve_here(struct waiter_place *place)
+/* It may go on waiting. */
+static void serve_here(struct waiter_place *place)
 {
     struct waiter *waiter = place->waiter;
     struct session *s = waiter->session;
     struct replica *replica = s->server->replica;
+    if (session_is_abandoned(s)) {
+        session_kill(s, "gone while it waited");
+        return;
+    }
     struct call_wait again = {.is_wanted = false};
     struct call call = {
         .ks = s->server->keyspace,
@@ -276,7 +280,7 @@ static bool serve_here(struct waiter_place *place)
     mem_free(argv);
     mem_free(again.argv);
     if (again.is_wanted)
-        return false;
+        return;
     if (replica_is_lone(replica))
         s->last_write_position = call.position;
     rewrite_error(s);
@@ -284,7 +288,6 @@ static bool serve_here(struct waiter_place *place)
         session_count_error(s, s->reply_start);
     end_waiting(s);
     session_reply_end(s);
-    return true;
 }
 
 static void propose(struct waiter_place *place)

@@ -1,6 +1,5 @@
 /* Commands about the connection they come in on: who it is, which database and
  * protocol it uses, whether it is alive; and WAIT, TIME, ROLE. */
-#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -254,11 +253,28 @@ static int64_t count_holders(const struct session *s)
     return holders > rest_of_quorum ? holders : rest_of_quorum;
 }
 
+/* The same for who has them on disk, too: known only if nothing is acknowledged
+ * before it is there. */
+static int64_t count_wanted(const struct session *s)
+{
+    bool flushes_first = s->server->config->is_journaled && s->server->config->journal_mode == JOURNAL_ALWAYS;
+    return s->waits_for_flush && !flushes_first ? 0 : count_holders(s);
+}
+
+static void reply_wait(struct session *s, struct reply *r, int64_t count)
+{
+    if (s->waits_for_flush) {
+        reply_array(r, 2);
+        reply_int(r, s->has_flushed);
+    }
+    reply_int(r, count);
+}
+
 void session_end_wait(struct session *s)
 {
-    int64_t holders = count_holders(s);
+    int64_t holders = count_wanted(s);
     session_unblock(s);
-    reply_int(session_reply_begin(s), holders);
+    reply_wait(s, session_reply_begin(s), holders);
     session_reply_end(s); /* may end the session */
 }
 
@@ -270,19 +286,12 @@ static int64_t next_look_us(const struct session *s)
     return s->wait_deadline_us && s->wait_deadline_us < look_us ? s->wait_deadline_us : look_us;
 }
 
-/* A blocked session's stream is not read, so it cannot tell. */
-static bool is_abandoned(const struct session *s)
-{
-    struct pollfd socket = {.fd = stream_fd(s->stream), .events = POLLRDHUP};
-    return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
-}
-
 static void on_wait_timer(struct session *s)
 {
     bool is_over = s->wait_deadline_us && loop_now_us(s->server->loop) >= s->wait_deadline_us;
-    if (is_abandoned(s)) {
+    if (session_is_abandoned(s)) { /* its stream is not read, so it cannot tell */
         session_kill(s, "gone while it waited");
-    } else if (is_over || count_holders(s) >= s->wait_replicas) {
+    } else if (is_over || count_wanted(s) >= s->wait_replicas) {
         session_end_wait(s);
     } else {
         timer_set(&s->block_timer, next_look_us(s));
@@ -292,31 +301,70 @@ static void on_wait_timer(struct session *s)
     }
 }
 
-static void wait_command(struct call *c)
+static bool read_wait_timeout(struct call *c, int index, int64_t *timeout_ms)
+{
+    if (!call_int64_or(c, index, timeout_ms, "ERR timeout is not an integer or out of range"))
+        return false;
+    if (*timeout_ms >= 0)
+        return true;
+    reply_error(c->reply, "ERR timeout is negative");
+    return false;
+}
+
+/* Answers now, or blocks. */
+static void wait_for_replicas(struct call *c, int64_t replicas, int64_t timeout_ms)
 {
     struct session *s = call_session(c);
-    int64_t replicas, timeout_ms;
-    if (!call_int64(c, 1, &replicas) ||
-        !call_int64_or(c, 2, &timeout_ms, "ERR timeout is not an integer or out of range"))
-        return;
     const struct loop *loop = s->server->loop;
     int64_t span_us, deadline_us;
-    if (timeout_ms < 0) {
-        reply_error(c->reply, "ERR timeout is negative");
-        return;
-    }
     if (__builtin_mul_overflow(timeout_ms, 1000, &span_us) ||
         __builtin_add_overflow(loop_now_us(loop), span_us, &deadline_us))
         deadline_us = INT64_MAX;
-    int64_t holders = count_holders(s);
+    int64_t holders = count_wanted(s);
     if (holders >= replicas || c->is_in_transaction) {
-        reply_int(c->reply, holders);
+        reply_wait(s, c->reply, holders);
         return;
     }
     s->wait_replicas = replicas;
     s->has_nudged = false;
     s->wait_deadline_us = timeout_ms ? deadline_us : 0;
     session_block(s, (uint64_t)next_look_us(s), on_wait_timer);
+}
+
+static void wait_command(struct call *c)
+{
+    int64_t replicas, timeout_ms;
+    if (!call_int64(c, 1, &replicas) || !read_wait_timeout(c, 2, &timeout_ms))
+        return;
+    call_session(c)->waits_for_flush = false;
+    wait_for_replicas(c, replicas, timeout_ms);
+}
+
+static bool read_waitaof(struct call *c, int64_t *local, int64_t *replicas, int64_t *timeout_ms)
+{
+    if (!call_int64(c, 1, local) || !call_int64(c, 2, replicas) || !read_wait_timeout(c, 3, timeout_ms))
+        return false;
+    const char *error = *local < 0 || *local > 1 ? "ERR value is out of range, value must between 0 and 1"
+                        : *replicas < 0          ? "ERR value is out of range, must be positive"
+                        : *local && !call_session(c)->server->config->is_journaled
+                            ? "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+                            : NULL;
+    if (error)
+        reply_error(c->reply, error);
+    return !error;
+}
+
+/* Here the flush is made at once, for those who ask for it; elsewhere only what
+ * the members do anyway counts. */
+static void waitaof_command(struct call *c)
+{
+    struct session *s = call_session(c);
+    int64_t local, replicas, timeout_ms;
+    if (!read_waitaof(c, &local, &replicas, &timeout_ms))
+        return;
+    s->waits_for_flush = true;
+    s->has_flushed = local && !c->is_in_transaction && replica_flush(s->server->replica) == STATUS_OK;
+    wait_for_replicas(c, replicas, timeout_ms);
 }
 
 /* --- the table ----------------------------------------------------------- */
@@ -375,6 +423,12 @@ const struct command connection_command_rows[] = {
     {.name = "role", .handler = role_command, .arity = 1, .flags = EVERYWHERE | COMMAND_NOSCRIPT,
      .categories = CATEGORY_ADMIN | CATEGORY_DANGEROUS, .group = "server", .since = "2.8.12",
      .complexity = "O(1)", .summary = "Tells the replication role, always master here, and the linked peers."},
+    {.name = "waitaof", .handler = waitaof_command, .arity = 4, .flags = COMMAND_NOSCRIPT,
+     .categories = CATEGORY_CONNECTION, .group = "generic", .since = "7.2.0", .complexity = "O(1)",
+     .summary = "Waits until this connection's writes are on disk here and at so many other replicas, or the time is up.",
+     COMMAND_TIPS("request_policy:all_shards", "response_policy:agg_min"),
+     COMMAND_ARGUMENTS({.name = "numlocal", .type = ARGUMENT_INTEGER}, {.name = "numreplicas", .type = ARGUMENT_INTEGER},
+                       {.name = "timeout", .type = ARGUMENT_INTEGER})},
     {.name = "wait", .handler = wait_command, .arity = 3, .flags = COMMAND_NOSCRIPT,
      .categories = CATEGORY_CONNECTION, .group = "generic", .since = "3.0.0", .complexity = "O(1)",
      .summary = "Waits until this connection's writes are held by so many other replicas, or the time is up.",

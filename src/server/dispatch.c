@@ -260,7 +260,9 @@ static enum outcome run_here(struct session *s, struct call *call, const uint64_
     call->db = s->db;
     if (row->route != ROUTE_LOCAL && replica_is_lone(s->server->replica)) {
         replica_begin(s->server->replica);
-        call->position = s->last_write_position = replica_position(s->server->replica);
+        call->position = replica_position(s->server->replica);
+        if (row->route == ROUTE_WRITE)
+            s->last_write_position = call->position;
         call->seed = random_mix(call->position);
     }
     call->now_ms = keyspace_now(call->ks);
@@ -344,7 +346,7 @@ static enum outcome handle_transaction(struct session *s, struct call *call)
     call->command->handler(call);
     if (s->outcome == HANDLED)
         stats_count_run(&s->server->stats, call->command, false);
-    return (enum outcome)s->outcome;
+    return s->outcome;
 }
 
 /* Between MULTI and EXEC. */

@@ -6,11 +6,6 @@
 #include "command/internal.h"
 #include "server/session.h"
 
-enum outcome {
-    HANDLED,
-    MUST_WAIT, /* nothing happened; the session is held back, and the command comes again */
-};
-
 enum {
     /* Of one write in a cluster: with what waits in the open batch (up to
      * 1 MiB, replica.c) it must fit into one. */

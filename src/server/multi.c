@@ -284,7 +284,7 @@ static void exec_command(struct call *c)
     struct multi *m = s->multi;
     const char *flaw = flaw_of(c, m);
     if (flaw) {
-        s->outcome = (int)(m ? abort_exec(s, c->command, flaw) : dispatch_error(s, c->command, flaw));
+        s->outcome = m ? abort_exec(s, c->command, flaw) : dispatch_error(s, c->command, flaw);
         return;
     }
     enum command_route route = multi_route(s, c->argc);

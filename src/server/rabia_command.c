@@ -105,6 +105,15 @@ static void status_command(struct call *c)
     reply_end_map(c->reply, begin, pairs);
 }
 
+/* --- LASTPOS ------------------------------------------------------------- */
+
+/* A fencing token: of two writes acknowledged one after the other, anywhere,
+ * the later has the greater position. */
+static void lastpos_command(struct call *c)
+{
+    reply_int(c->reply, (int64_t)call_session(c)->last_write_position);
+}
+
 /* --- PEERS --------------------------------------------------------------- */
 
 static size_t reply_link(struct reply *r, const struct replica_peer_status *p)
@@ -374,6 +383,9 @@ static const struct command subcommands[] = {
      .flags = LOCAL_FLAGS,
      COMMAND_ARGUMENTS({.name = "version", .type = ARGUMENT_INTEGER}, {.name = "cluster", .type = ARGUMENT_STRING},
                        MEMBER_ID)},
+    {SUBCOMMAND("lastpos", lastpos_command, 2, "O(1)",
+                "Tells the position of this connection's newest write, which later writes anywhere exceed."),
+     .flags = LOCAL_FLAGS},
     {SUBCOMMAND("status", status_command, -2, "O(N) where N is the number of members",
                 "Tells how this replica and the order stand."),
      .flags = LOCAL_FLAGS,

@@ -85,9 +85,7 @@ static void watch_memory(struct server *server)
 {
     struct mem_figures memory;
     mem_figures(&memory);
-    struct keyspace_figures data;
-    keyspace_get_figures(server->keyspace, &data);
-    size_t used = memory.allocated + data.mapped_bytes;
+    size_t used = memory.allocated;
     uint64_t limit = server->config->maxmemory_bytes;
     server->is_over_memory = limit && used > limit;
     stats_sample(&server->stats, (uint64_t)loop_now_us(server->loop), used);

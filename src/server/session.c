@@ -1,6 +1,7 @@
 #include "server/session.h"
 
 #include <inttypes.h>
+#include <poll.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -132,8 +133,7 @@ enum { BLOCKED_INPUT_MAX = 64 * 1024 };
 /* Input that may not be handled now stays where it is, unread by us. */
 static void hold_back(struct session *s)
 {
-    bool is_waiting = s->is_blocked && s->waiter;
-    if (is_waiting && !s->is_closing && buf_size(stream_in(s->stream)) < BLOCKED_INPUT_MAX)
+    if (s->waiter && !s->is_closing && buf_size(stream_in(s->stream)) < BLOCKED_INPUT_MAX)
         return;
     if (s->is_closing && s->pending == 0)
         stream_close_after_flush(s->stream);
@@ -273,6 +273,14 @@ void session_on_nested(void *session, const struct command *row, bool is_over)
         session_command_begin(session, row);
 }
 
+bool session_is_abandoned(const struct session *s)
+{
+    if (!s->stream)
+        return true;
+    struct pollfd socket = {.fd = stream_fd(s->stream), .events = POLLRDHUP};
+    return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 /* --- blocking ------------------------------------------------------------- */
 
 void session_block(struct session *s, uint64_t deadline_us, void (*on_timeout)(struct session *s))
@@ -311,6 +319,8 @@ static struct reply *on_replica_begin(struct proposer_client *client, const stru
     if (row->flags & COMMAND_SILENT)
         return &nowhere;
     struct session *s = session_of(client);
+    if (s->waiter && giveback_concerns(row) && session_is_abandoned(s))
+        session_kill(s, "gone while it waited"); /* what is pending keeps it */
     struct reply *reply = session_command_begin(s, row);
     if (!s->stream && s->waiter && giveback_concerns(row)) {
         buf_clear(&s->server->popped);
@@ -325,6 +335,8 @@ static void settle_unanswered(struct session *s)
     s->pending--;
     if (s->pending == 0 && s->is_stalled) {
         s->is_stalled = false;
+        if (s->stream && buf_size(stream_in(s->stream)) > 0)
+            stream_pause(s->stream); /* hold_back left it open: what has come meanwhile is given again */
         session_resume(s);
     }
     if (s->pending == 0 && s->is_closing && s->stream)

@@ -33,6 +33,12 @@
 
 struct server;
 struct multi;
+
+/* What became of a command that was looked at (dispatch.h). */
+enum outcome {
+    HANDLED,
+    MUST_WAIT, /* nothing happened; the session is held back, and the command comes again */
+};
 struct waiter;
 
 enum { SESSION_PENDING_MAX = 16384 };
@@ -74,12 +80,13 @@ struct session {
     void (*on_block_timeout)(struct session *s);
     int64_t wait_replicas, wait_deadline_us; /* 0: no deadline */
     bool has_nudged;                         /* the peers, for this WAIT */
+    bool waits_for_flush, has_flushed;       /* WAITAOF; what is to be on disk here is */
     uint64_t last_write_position; /* of this session's newest applied write */
 
     struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
     struct multi *multi; /* between MULTI and EXEC (multi.h); else NULL */
     uint64_t watcher;    /* its number among this server's watchers; 0: it watches nothing */
-    int outcome;         /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */
+    enum outcome outcome; /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */
 
     char *name, *library_name, *library_version; /* NULL when unset */
     const struct command *last_command;
@@ -109,6 +116,8 @@ void session_unblock(struct session *s);
 struct reply *session_reply_begin(struct session *s);
 /* A reply is complete: sends it with this pass, holds the output to its limits. */
 void session_reply_end(struct session *s);
+/* The other side has closed, whether or not that was read yet. */
+bool session_is_abandoned(const struct session *s);
 /* Around the run of one command: where its reply goes, and its statistics. */
 struct reply *session_command_begin(struct session *s, const struct command *row);
 void session_command_end(struct session *s, const struct command *row);

@@ -101,6 +101,31 @@ static void release_before(struct dict_bucket *table, unsigned exponent, size_t 
         release_from(table, exponent, end - piece);
 }
 
+static size_t coarse_bytes(const struct dict *d)
+{
+    size_t all = d->coarse ? table_bytes(d->exponent) : 0;
+    return table_is_mapped(d->exponent) && all ? all - d->split * BUCKET_BYTES : all;
+}
+
+static size_t fine_bytes(const struct dict *d)
+{
+    if (!d->fine)
+        return 0;
+    return table_is_mapped(d->exponent + 1) ? 2 * d->split * BUCKET_BYTES : table_bytes(d->exponent + 1);
+}
+
+/* Of tables that are mapped only what lies on the used side of the boundary. */
+static size_t mapped_bytes(const struct dict *d)
+{
+    return (table_is_mapped(d->exponent) ? coarse_bytes(d) : 0) +
+           (table_is_mapped(d->exponent + 1) ? fine_bytes(d) : 0);
+}
+
+static void note_mapped(const struct dict *d, size_t before)
+{
+    mem_note_mapped((int64_t)mapped_bytes(d) - (int64_t)before);
+}
+
 /* --- chains ---------------------------------------------------------------- */
 
 static bool is_chained(const struct dict_bucket *b)
@@ -225,7 +250,7 @@ static void split_sink(struct dict *d, uint8_t tag, void *item, void *pair)
     chain_insert(d, target, tag, item);
 }
 
-static void split_one(struct dict *d)
+static void split_bucket(struct dict *d)
 {
     if (!d->fine)
         d->fine = table_create(d->exponent + 1);
@@ -242,6 +267,13 @@ static void split_one(struct dict *d)
     d->fine = NULL;
     d->split = 0;
     d->exponent++;
+}
+
+static void split_one(struct dict *d)
+{
+    size_t mapped = mapped_bytes(d);
+    split_bucket(d);
+    note_mapped(d, mapped);
 }
 
 /* Two tables side by side, one emptying and one filling, take three times the
@@ -264,7 +296,7 @@ static void merge_sink(struct dict *d, uint8_t tag, void *item, void *target)
     chain_insert(d, target, tag, item);
 }
 
-static void merge_one(struct dict *d)
+static void merge_buckets(struct dict *d)
 {
     CHECK(dict_bucket_count(d) > 1);
     if (d->split == 0) {
@@ -282,6 +314,13 @@ static void merge_one(struct dict *d)
     } else {
         release_from(d->fine, d->exponent + 1, 2 * i);
     }
+}
+
+static void merge_one(struct dict *d)
+{
+    size_t mapped = mapped_bytes(d);
+    merge_buckets(d);
+    note_mapped(d, mapped);
 }
 
 static bool is_below_load(const struct dict *d, size_t fraction)
@@ -325,9 +364,11 @@ void dict_deinit(struct dict *d)
 {
     for (size_t i = d->drained; d->children && i < dict_bucket_count(d); i++)
         chain_empty(d, bucket_at(d, i), ignore_sink, NULL);
+    size_t mapped = mapped_bytes(d);
     table_free(d->coarse, d->exponent);
     table_free(d->fine, d->exponent + 1);
     dict_init(d, d->hash, d->hash_context);
+    note_mapped(d, mapped);
 }
 
 void dict_reserve(struct dict *d, size_t count)
@@ -347,6 +388,7 @@ void dict_reserve(struct dict *d, size_t count)
     d->coarse = table_create(d->exponent);
     if (d->split > 0)
         d->fine = table_create(d->exponent + 1);
+    note_mapped(d, 0);
 }
 
 void dict_insert(struct dict *d, uint64_t hash, void *item)
@@ -484,28 +526,9 @@ bool dict_drain(struct dict *d, size_t *budget, dict_visit_fn *visit, void *cont
 
 /* --- figures and checks ---------------------------------------------------- */
 
-static size_t coarse_bytes(const struct dict *d)
-{
-    size_t all = d->coarse ? table_bytes(d->exponent) : 0;
-    return table_is_mapped(d->exponent) && all ? all - d->split * BUCKET_BYTES : all;
-}
-
-static size_t fine_bytes(const struct dict *d)
-{
-    if (!d->fine)
-        return 0;
-    return table_is_mapped(d->exponent + 1) ? 2 * d->split * BUCKET_BYTES : table_bytes(d->exponent + 1);
-}
-
 size_t dict_bytes(const struct dict *d)
 {
     return coarse_bytes(d) + fine_bytes(d) + d->children * BUCKET_BYTES;
-}
-
-size_t dict_mapped_bytes(const struct dict *d)
-{
-    return (table_is_mapped(d->exponent) ? coarse_bytes(d) : 0) +
-           (table_is_mapped(d->exponent + 1) ? fine_bytes(d) : 0);
 }
 
 static size_t check_chain(const struct dict *d, const struct dict_bucket *b, size_t *children)

@@ -228,10 +228,8 @@ void *dict_pick(const struct dict *d, struct random *random);
  * nothing else may be called but dict_deinit and the byte counts. */
 bool dict_drain(struct dict *d, size_t *budget, dict_visit_fn *visit, void *context);
 
-/* Bytes of buckets, and those among them that the allocator's figures do not
- * contain because they are mapped. */
+/* Bytes of buckets, those of mapped tables included. */
 size_t dict_bytes(const struct dict *d);
-size_t dict_mapped_bytes(const struct dict *d);
 
 /* Aborts unless I1 to I5 hold.  Cost: O(buckets + items). */
 void dict_check(const struct dict *d);

@@ -2,10 +2,10 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/varint.h"
 #include "store/digest.h"
 #include "store/hash_table.h"
 #include "store/listpack.h"
+#include "store/part_text.h"
 #include "store/twins.h"
 
 enum {
@@ -62,16 +62,6 @@ static bool is_too_long(const struct value_env *env, struct slice text)
     return (int64_t)text.len > setting_value(&env->settings, SETTING_HASH_MAX_LISTPACK_VALUE);
 }
 
-/* Both in one step of the block. */
-static char *append_pair(char *lp, struct slice field, struct slice value)
-{
-    struct listpack_form forms[2] = {listpack_form_of(field), listpack_form_of(value)};
-    size_t old = listpack_bytes(lp), new = old + forms[0].bytes + forms[1].bytes;
-    if (mem_good_size(new) > mem_good_size(old))
-        lp = mem_realloc(lp, new);
-    return listpack_push_back(listpack_push_back(lp, &forms[0]), &forms[1]);
-}
-
 static bool compact_set(struct value *v, const struct value_env *env, struct slice field, struct slice value)
 {
     const char *at = compact_find(v->at, field);
@@ -80,7 +70,7 @@ static bool compact_set(struct value *v, const struct value_env *env, struct sli
         at = listpack_next(v->at, at);
         v->at = listpack_replace(v->at, &at, value);
     } else {
-        v->at = append_pair(v->at, field, value);
+        v->at = listpack_append_pair(v->at, field, value);
     }
     if ((int64_t)hash_size(v) > setting_value(&env->settings, SETTING_HASH_MAX_LISTPACK_ENTRIES))
         leave_compact(v, env);
@@ -92,12 +82,6 @@ static bool compact_set(struct value *v, const struct value_env *env, struct sli
 struct value hash_create(void)
 {
     return (struct value){listpack_create(), ENCODING_LISTPACK};
-}
-
-void hash_free(struct value v)
-{
-    size_t budget = SIZE_MAX;
-    CHECK(hash_object_type.free_some(&v, &budget));
 }
 
 size_t hash_size(const struct value *v)
@@ -326,9 +310,7 @@ static size_t memory(const struct value *v, size_t samples)
     struct hash_table *t = table_of(v);
     struct weighing w = {.limit = samples ? samples : SIZE_MAX};
     dict_walk(&t->dict, 0, UINT64_MAX, weigh_block, &w);
-    if (w.count)
-        w.bytes = (size_t)((double)w.bytes / (double)w.count * (double)hash_size(v));
-    return mem_usable_size(t) + dict_bytes(&t->dict) + w.bytes;
+    return mem_usable_size(t) + dict_bytes(&t->dict) + value_memory_of_all(w.bytes, w.count, hash_size(v));
 }
 
 /* --- parts -------------------------------------------------------------------------------------- *
@@ -341,19 +323,11 @@ static size_t memory(const struct value *v, size_t samples)
  * (dict_reserve); at[0] is the cursor of dict_scan, at[1] is 1 after the first
  * part. */
 
-static void put_number(struct buf *out, uint64_t number)
-{
-    char text[VARINT_MAX];
-    buf_append(out, text, (size_t)(varint_write(text, number) - text));
-}
-
 static void save_pair(void *context, struct slice field, struct slice value)
 {
     struct buf *out = context;
-    put_number(out, field.len);
-    buf_append_slice(out, field);
-    put_number(out, value.len);
-    buf_append_slice(out, value);
+    part_put_text(out, field);
+    part_put_text(out, value);
 }
 
 static void save_compact(const char *lp, struct value_cursor *cursor, struct buf *out, size_t limit)
@@ -380,23 +354,12 @@ static void save_table(const struct hash_table *t, struct value_cursor *cursor, 
 static void save(const struct value *v, struct value_cursor *cursor, struct buf *out, size_t limit)
 {
     if (!cursor->at[1])
-        put_number(out, hash_size(v));
+        part_put_number(out, hash_size(v));
     cursor->at[1] = 1;
     if (is_compact(v))
         save_compact(v->at, cursor, out, limit);
     else
         save_table(v->at, cursor, out, limit);
-}
-
-static bool read_text(const char **at, const char *end, struct slice *text)
-{
-    uint64_t length;
-    const char *begin = varint_read(*at, end, &length);
-    if (!begin || length > (uint64_t)(end - begin) || length > UINT32_MAX)
-        return false;
-    *text = slice_make(begin, length);
-    *at = begin + length;
-    return true;
 }
 
 static bool load_pair(struct value *v, struct slice field, struct slice value)
@@ -405,7 +368,7 @@ static bool load_pair(struct value *v, struct slice field, struct slice value)
         return hash_table_set(v->at, field, value);
     if (!listpack_has_room(v->at, field.len + value.len + PAIR_OVERHEAD_MAX))
         return false;
-    v->at = append_pair(v->at, field, value);
+    v->at = listpack_append_pair(v->at, field, value);
     return true;
 }
 
@@ -436,7 +399,7 @@ static bool load(struct value *v, const struct value_env *env, struct slice part
         return false;
     while (at < end) {
         struct slice field, value;
-        if (!read_text(&at, end, &field) || !read_text(&at, end, &value) || !load_pair(v, field, value))
+        if (!part_get_text(&at, end, &field) || !part_get_text(&at, end, &value) || !load_pair(v, field, value))
             return false;
     }
     if (!is_last)

@@ -27,8 +27,6 @@
 
 /* Empty, in the compact form. */
 struct value hash_create(void);
-/* All at once, for values that are in no entry. */
-void hash_free(struct value v);
 
 size_t hash_size(const struct value *v);
 bool hash_has(const struct value *v, struct slice field);

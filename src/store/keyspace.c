@@ -930,6 +930,11 @@ void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes)
     ks->env.list_packed_threshold = bytes;
 }
 
+void keyspace_replace_settings(struct keyspace *ks, const struct settings *settings)
+{
+    ks->env.settings = *settings;
+}
+
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value)
 {
     CHECK(setting >= 0);
@@ -1136,7 +1141,6 @@ struct digest keyspace_digest(struct keyspace *ks)
 static void count_contents(struct keyspace_figures *figures, const struct contents *held)
 {
     figures->bucket_bytes += dict_bytes(&held->dict);
-    figures->mapped_bytes += dict_mapped_bytes(&held->dict);
     figures->expiry_bytes += expiry_bytes(&held->expiry);
     figures->entry_bytes += held->entry_bytes;
 }

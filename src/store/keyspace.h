@@ -200,6 +200,8 @@ void keyspace_set_list_packed_threshold(struct keyspace *ks, size_t bytes);
 /* setting is an enum setting, value within its bounds.  It counts as agreed
  * from then on. */
 void keyspace_set_setting(struct keyspace *ks, int setting, int64_t value);
+/* All of them, from a snapshot. */
+void keyspace_replace_settings(struct keyspace *ks, const struct settings *settings);
 
 /* --- being told ------------------------------------------------------------ *
  * WATCH and blocked clients need to know of changes whatever command made
@@ -333,7 +335,6 @@ struct keyspace_figures {
     uint64_t hits, misses, expired;
     size_t bucket_bytes, entry_bytes; /* flushed data not yet freed included */
     size_t expiry_bytes;
-    size_t mapped_bytes; /* part of bucket_bytes that mem_figures does not see as allocated */
     bool is_resizing;
 };
 void keyspace_get_figures(const struct keyspace *ks, struct keyspace_figures *figures);

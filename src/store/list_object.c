@@ -62,9 +62,7 @@ static size_t list_memory(const struct value *v, size_t samples)
     size_t seen = 0, bytes = 0;
     for (const struct list_node *n = chain->head; n && (samples == 0 || seen < samples); n = n->next, seen++)
         bytes += list_node_memory(n);
-    if (seen)
-        bytes = (size_t)((double)bytes / (double)seen * (double)chain->node_count);
-    return mem_usable_size(chain) + list_chain_span_bytes(chain) + bytes;
+    return mem_usable_size(chain) + list_chain_span_bytes(chain) + value_memory_of_all(bytes, seen, chain->node_count);
 }
 
 /* --- digest ---------------------------------------------------------------------------- */

@@ -287,8 +287,7 @@ static void join_next(struct list_chain *chain, const struct list_limits *limits
     drop_node(chain, next);
 }
 
-/* Removes from the listpack of a node, or of a small list, the elements equal
- * to bytes, up to limit of them; edit does the removing. */
+/* How far the removal of the elements equal to bytes has come. */
 struct removal {
     struct slice bytes;
     uint64_t limit, removed;

@@ -79,6 +79,8 @@ const char *listpack_find(const char *lp, const char *from, struct slice bytes, 
 
 char *listpack_append(char *lp, struct slice bytes);
 char *listpack_append_int(char *lp, int64_t value);
+/* Two elements in one step of the block. */
+char *listpack_append_pair(char *lp, struct slice first, struct slice second);
 char *listpack_prepend(char *lp, struct slice bytes);
 /* Before *at, or at the end if *at is NULL. */
 char *listpack_insert(char *lp, const char **at, struct slice bytes);

@@ -190,6 +190,14 @@ char *listpack_append_int(char *lp, int64_t value)
     return insert_form(lp, &at, &form);
 }
 
+char *listpack_append_pair(char *lp, struct slice first, struct slice second)
+{
+    struct listpack_form forms[2] = {listpack_form_of(first), listpack_form_of(second)};
+    size_t old = listpack_bytes(lp);
+    lp = grow(lp, old, old + forms[0].bytes + forms[1].bytes);
+    return listpack_push_back(listpack_push_back(lp, &forms[0]), &forms[1]);
+}
+
 char *listpack_prepend(char *lp, struct slice bytes)
 {
     const char *at = listpack_first(lp);

@@ -2,10 +2,10 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/varint.h"
 #include "store/digest.h"
 #include "store/intset.h"
 #include "store/listpack.h"
+#include "store/part_text.h"
 #include "store/set_table.h"
 #include "store/twins.h"
 
@@ -97,8 +97,7 @@ struct value set_create(void)
 
 void set_free(struct value v)
 {
-    size_t budget = SIZE_MAX;
-    CHECK(set_object_type.free_some(&v, &budget));
+    value_free(VALUE_SET, v);
 }
 
 size_t set_size(const struct value *v)
@@ -309,9 +308,8 @@ static size_t memory(const struct value *v, size_t samples)
         samples = size;
     for (size_t i = 0; i < samples; i++)
         bytes += mem_usable_size(sequence_at(&t->places, i));
-    if (samples)
-        bytes = (size_t)((double)bytes / (double)samples * (double)size);
-    return mem_usable_size(t) + dict_bytes(&t->dict) + sequence_bytes(&t->places) + bytes;
+    return mem_usable_size(t) + dict_bytes(&t->dict) + sequence_bytes(&t->places) +
+           value_memory_of_all(bytes, samples, size);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ *
@@ -340,15 +338,12 @@ static void save(const struct value *v, struct value_cursor *cursor, struct buf 
         save_ints(v->at, cursor, out, limit);
         return;
     }
-    char length[VARINT_MAX];
     size_t begin = buf_size(out);
     struct set_iterator i;
     struct slice member;
     iterate_from(&i, v, cursor->at[0]);
-    while ((i.place == cursor->at[0] || buf_size(out) - begin < limit) && set_next(&i, &member)) {
-        buf_append(out, length, (size_t)(varint_write(length, member.len) - length));
-        buf_append_slice(out, member);
-    }
+    while ((i.place == cursor->at[0] || buf_size(out) - begin < limit) && set_next(&i, &member))
+        part_put_text(out, member);
     cursor->at[0] = i.place;
     cursor->is_done = i.place == i.size;
 }
@@ -389,12 +384,9 @@ static bool load_members(struct value *v, struct slice part)
 {
     const char *at = part.ptr, *end = part.ptr + part.len;
     while (at < end) {
-        uint64_t length;
-        at = varint_read(at, end, &length);
-        if (!at || length > (uint64_t)(end - at) || length > UINT32_MAX ||
-            !load_member(v, slice_make(at, length)))
+        struct slice member;
+        if (!part_get_text(&at, end, &member) || !load_member(v, member))
             return false;
-        at += length;
     }
     return part.len > 0;
 }

@@ -348,17 +348,6 @@ bool tree_append(struct tree *t, struct tree_item item)
     return true;
 }
 
-void tree_replace(struct tree *t, struct tree_item present, void *item)
-{
-    struct path path;
-    CHECK(t->root);
-    bool is_there = descend(t, present, &path);
-    CHECK(is_there);
-    path.leaf->items[path.index] = item;
-    if (path.index == 0)
-        tell_least(t, &path);
-}
-
 /* --- removing ------------------------------------------------------------------------ */
 
 /* A child with little in it takes in a neighbour, or some of its contents. */

@@ -66,9 +66,6 @@ bool tree_insert(struct tree *t, struct tree_item item);
 /* Removes the item that equals this one; false if there is none.  *removed, if
  * not NULL, becomes what was held. */
 bool tree_remove(struct tree *t, struct tree_item item, struct tree_item *removed);
-/* Another pointer for an item that is there (its block moved, and the old one is
- * still readable). */
-void tree_replace(struct tree *t, struct tree_item present, void *item);
 
 /* --- looking ----------------------------------------------------------------- */
 

@@ -20,8 +20,8 @@ const struct object_type *object_type_of(enum value_type type)
 void value_free(enum value_type type, struct value v)
 {
     size_t budget = SIZE_MAX;
-    if (v.at)
-        CHECK(object_type_of(type)->free_some(&v, &budget));
+    bool is_gone = !v.at || object_type_of(type)->free_some(&v, &budget);
+    CHECK(is_gone);
 }
 
 bool value_encoding_fits(enum value_type type, enum value_encoding encoding)

@@ -83,6 +83,12 @@ struct object_type {
     void (*check)(const struct value *v);
 };
 
+/* What all members take, if they are like those that were looked at. */
+static inline size_t value_memory_of_all(size_t bytes, size_t looked, size_t all)
+{
+    return looked ? (size_t)((double)bytes / (double)looked * (double)all) : 0;
+}
+
 /* VALUE_LIST to VALUE_STREAM; NULL for VALUE_STRING. */
 const struct object_type *object_type_of(enum value_type type);
 /* Frees all of a value that is in no entry; at may be NULL. */

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/list.h"
+#include "base/little_endian.h"
 #include "base/varint.h"
 #include "store/dict.h"
 #include "store/value.h"
@@ -42,35 +43,20 @@ struct watches {
 
 /* --- identities -------------------------------------------------------------- */
 
-static char *put_word(char *at, uint64_t word, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        *at++ = (char)(unsigned char)(word >> 8 * i);
-    return at;
-}
-
-static uint64_t get_word(const char *at, unsigned bytes)
-{
-    uint64_t word = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        word |= (uint64_t)(unsigned char)at[i] << 8 * i;
-    return word;
-}
-
 void watcher_id_put(const struct watcher_id *id, char bytes[static WATCHER_ID_BYTES])
 {
-    char *at = put_word(bytes, id->member, 2);
-    at = put_word(at, id->life, 8);
-    put_word(at, id->number, 8);
+    char *at = put_le(bytes, id->member, 2);
+    at = put_le(at, id->life, 8);
+    put_le(at, id->number, 8);
 }
 
 bool watcher_id_get(struct slice bytes, struct watcher_id *id)
 {
     if (bytes.len != WATCHER_ID_BYTES)
         return false;
-    *id = (struct watcher_id){.member = (uint16_t)get_word(bytes.ptr, 2),
-                              .life = get_word(bytes.ptr + 2, 8),
-                              .number = get_word(bytes.ptr + 10, 8)};
+    *id = (struct watcher_id){.member = (uint16_t)get_le(bytes.ptr, 2),
+                              .life = get_le(bytes.ptr + 2, 8),
+                              .number = get_le(bytes.ptr + 10, 8)};
     return true;
 }
 

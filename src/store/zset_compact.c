@@ -51,8 +51,7 @@ double zset_compact_score(const char *at)
 char *zset_compact_append(char *lp, struct slice member, double score)
 {
     char text[ZSET_SCORE_TEXT_MAX];
-    lp = listpack_append(lp, member);
-    return listpack_append(lp, zset_compact_score_text(score, text));
+    return listpack_append_pair(lp, member, zset_compact_score_text(score, text));
 }
 
 bool zset_compact_has_room(const char *lp, struct slice member)

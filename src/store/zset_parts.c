@@ -7,6 +7,7 @@
  *            member */
 #include <math.h>
 
+#include "base/little_endian.h"
 #include "store/digest.h"
 #include "store/twins.h"
 #include "store/zset_private.h"
@@ -46,9 +47,7 @@ static bool zset_free_some(struct value *v, size_t *budget)
 
 void zset_free(struct value v)
 {
-    size_t budget = SIZE_MAX;
-    bool is_gone = zset_free_some(&v, &budget);
-    CHECK(is_gone);
+    value_free(VALUE_ZSET, v);
 }
 
 static size_t zset_free_effort(const struct value *v)
@@ -104,7 +103,7 @@ static size_t members_memory(const struct zset *z, size_t samples)
     struct tree_place place = tree_first(&z->order);
     for (; looked < samples; looked++, place = tree_next(place))
         bytes += mem_usable_size(tree_get(place).item);
-    return looked > 0 ? (size_t)((double)bytes / (double)looked * (double)size) : 0;
+    return value_memory_of_all(bytes, looked, size);
 }
 
 static size_t zset_memory(const struct value *v, size_t samples)
@@ -116,21 +115,6 @@ static size_t zset_memory(const struct value *v, size_t samples)
 }
 
 /* --- saving --------------------------------------------------------------------------- */
-
-static char *put_le(char *at, uint64_t word, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        *at++ = (char)(unsigned char)(word >> 8 * i);
-    return at;
-}
-
-static uint64_t get_le(const char *at, unsigned bytes)
-{
-    uint64_t word = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        word |= (uint64_t)(unsigned char)at[i] << 8 * i;
-    return word;
-}
 
 static void save_pair(struct zset_pair pair, struct buf *out)
 {

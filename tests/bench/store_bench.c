@@ -191,8 +191,8 @@ static void memory(size_t count)
     keyspace_get_figures(ks, &figures);
     double keys = (double)count;
     printf("%zu keys of 16 + 16 bytes: allocated %.1f, mapped %.1f, resident %.1f (process %.1f) bytes per key\n",
-           count, (double)(after.allocated - before.allocated) / keys, (double)figures.mapped_bytes / keys,
-           ((double)(after.resident - before.resident) + (double)figures.mapped_bytes) / keys,
+           count, (double)((after.allocated - after.mapped) - (before.allocated - before.mapped)) / keys,
+           (double)(after.mapped - before.mapped) / keys, (double)(after.resident - before.resident) / keys,
            (double)(after.resident_process - before.resident_process) / keys);
     printf("  entries %.1f, buckets %.1f\n", (double)figures.entry_bytes / keys,
            (double)figures.bucket_bytes / keys);

@@ -337,3 +337,10 @@ def test_many_waiters(alone):
             assert reply[0] == "*" and reply[1][0] == ("$", b"k")
             connection.close()
         assert pusher.ask("EXISTS", "k") == 0
+
+
+def test_what_follows_in_one_go_is_answered(pair):
+    """A command that could wait and need not, and more behind it in the same segment."""
+    pair.check_all([[b"SET", b"s", b"x"], [b"RPUSH", b"l", b"a", b"b"]])
+    for words in ([b"BLPOP", b"s", b"1"], [b"BLPOP", b"l", b"1"], [b"XREADGROUP", b"GROUP", b"g", b"c", b"STREAMS", b"x", b">"]):
+        pair.check_all([words, [b"PING"], [b"SET", b"a", b"1"], [b"GET", b"a"]], batch=4)

@@ -35,7 +35,8 @@ static char *edit(char *lp, unsigned choice)
     case 2: return listpack_insert(lp, &at, SLICE_LITERAL("9000000000"));
     case 3: return at ? listpack_replace(lp, &at, SLICE_LITERAL("")) : lp;
     case 4: return at ? listpack_remove(lp, &at, 2) : lp;
-    case 5: return at ? listpack_replace_int(lp, &at, INT64_MIN) : lp;
+    case 5: return listpack_append_pair(lp, SLICE_LITERAL("field"), SLICE_LITERAL("1"));
+    case 6: return at ? listpack_replace_int(lp, &at, INT64_MIN) : lp;
     default: return listpack_shrink(lp);
     }
 }

@@ -179,8 +179,11 @@ def command(name, words):
 
 
 class Clients:
-    def __init__(self, cluster, each, seed, think_s=0.004, timeout_s=3.0, ballast_bytes=0):
-        self.began, self.seed, self.each = time.monotonic(), seed, each
+    """each: how many a replica has; also: classes of clients of which it has one more each."""
+
+    def __init__(self, cluster, each, seed, think_s=0.004, timeout_s=3.0, ballast_bytes=0, also=()):
+        self.began, self.seed = time.monotonic(), seed
+        self.kinds = [Client] * each + list(also)
         self.think_s, self.timeout_s = think_s, timeout_s
         self.all, self.threads = [], []
         for replica in cluster:
@@ -190,10 +193,10 @@ class Clients:
 
     def make(self, replica):
         made = []
-        for _ in range(self.each):
+        for kind in self.kinds:
             number = len(self.all)
             rng = random.Random("%s client %d" % (self.seed, number))
-            made.append(Client(number, replica, replica.number, self.began, rng, self.think_s, self.timeout_s))
+            made.append(kind(number, replica, replica.number, self.began, rng, self.think_s, self.timeout_s))
             self.all.append(made[-1])
         self.threads += made
         return made

@@ -3,6 +3,7 @@ import time
 
 import history
 import linear
+import queues
 from clients import Clients
 
 
@@ -30,6 +31,58 @@ def test_the_checker_of_lists_knows_right_from_wrong():
     assert not history.check_list("l", b"1,4,3,", sent)
     for text in (b"1,", b"4,1,", b"1,1,4,", b"1,2,4,", b"1,3,3,4,", b"1,4,5,"):
         assert history.check_list("l", text, sent), text
+
+
+def judged(put, taken=(), moved=(), left=(), unknown=0):
+    places = {place: [] for place in (queues.LIST, queues.MOVED, queues.SET, queues.SORTED)}
+    for place, token in left:
+        places[place].append(token)
+    return queues.judge([(queues.LIST, token, outcome) for token, outcome in put], list(taken), list(moved),
+                        {queues.LIST: unknown}, places)
+
+
+def test_the_checker_of_queues_knows_right_from_wrong():
+    put = [("1", "ok"), ("2", "failed"), ("3", "unknown"), ("4", "ok")]
+    taken, left = [(queues.LIST, "1")], [(queues.LIST, "4")]
+    moved, there = [(queues.MOVED, "4")], [(queues.MOVED, "4")]
+    assert not judged(put, taken, left=left)
+    assert not judged(put, taken, left=left + [(queues.LIST, "3")])
+    assert not judged(put, taken, moved, there)
+    assert not judged(put, taken, unknown=1), "the reply of a pop was lost"
+    assert judged(put, taken), "one is lost"
+    assert judged(put, unknown=1), "two are lost"
+    assert judged(put, taken + taken, left=left), "given twice"
+    assert judged(put, taken + [(queues.LIST, "4")], left=left), "given, and still there"
+    assert judged(put, taken + [(queues.LIST, "2")], left=left), "refused"
+    assert judged(put, taken + [(queues.LIST, "5")], left=left), "invented"
+    assert judged(put, taken, moved, left), "moved, and not there"
+
+
+def test_queues_work(make_cluster):
+    """All that is put by clients at three replicas comes to its end, through faults of their own."""
+    cluster = make_cluster()
+    clients = Clients(cluster, 0, "queues", also=[queues.QueueClient] * 4).start()
+    time.sleep(1)
+    cluster[2].kill()
+    time.sleep(0.5)
+    cluster[2].start()
+    cluster.wait_up()
+    cluster.network.isolate(3)
+    time.sleep(1.5)
+    cluster.network.heal()
+    cluster.wait_up()
+    time.sleep(0.5)
+    clients.finish()
+    assert not clients.unexpected()
+    with cluster[1].connect() as c:
+        assert not queues.check(clients.all, c)
+        assert sum(len(client.taken) for client in clients.all) > 100
+        # An element that is gone, and money that is, are noticed.
+        c.ask("RPUSH", queues.LIST, "end")
+        assert queues.check(clients.all, c)
+        c.ask("LREM", queues.LIST, "1", "end")
+        c.ask("INCR", queues.ACCOUNTS[0])
+        assert queues.check(clients.all, c)
 
 
 def test_clients_and_final_reads_work(make_cluster):

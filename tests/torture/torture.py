@@ -24,6 +24,7 @@ import changes  # noqa: E402
 import faults  # noqa: E402, F401  (the faults of plan.FAULTS)
 import history  # noqa: E402
 import plan  # noqa: E402
+import queues  # noqa: E402
 import servers  # noqa: E402
 from clients import Clients  # noqa: E402
 from cluster import Cluster  # noqa: E402
@@ -74,6 +75,7 @@ def check(cluster, clients, e, result):
     reader = cluster[e.rng.choice(cluster.numbers())]
     with reader.connect(30) as connection:
         bad, result.objects, result.hard = history.check_all(clients, connection, e.cuts)
+        bad += queues.check(clients.all, connection, e.cuts)
     wrong += bad
     for cut in e.cuts:
         e.say("power cut of all at %.2f: %d acknowledged appends lost, all sent less than %.0f ms before it" % (
@@ -109,7 +111,8 @@ def run_episode(seed, number, only, mode, is_quiet, steps=STEPS, size=None):
         for replica in cluster:
             replica.disk.set_flush_delay(0.002)
         cluster.start()
-        clients = Clients(cluster, 3, name, ballast_bytes=rng.choice([0, 0, 500, 8000, 100000])).start()
+        clients = Clients(cluster, 3, name, ballast_bytes=rng.choice([0, 0, 500, 8000, 100000]),
+                          also=[queues.QueueClient, queues.QueueClient]).start()
         e.clients = clients
         time.sleep(0.5)
         if size < 3:

@@ -190,6 +190,9 @@ class Pair:
 
 # --- COMMAND INFO -------------------------------------------------------------
 
+NEWER = ("delex", "delifeq")  # than the oracle
+
+
 def known_commands(shell):
     names = parse(shell.call(0, 2, ["COMMAND", "LIST"])[0])[1:]
     return [name[:-2].decode() for name in names]
@@ -201,6 +204,9 @@ def compare_info(oracle, shell):
         for protocol in (2, 3):
             line = ["COMMAND", "INFO", name]
             theirs, ours = (parse(side.call(0, protocol, line)[0])[1] for side in (oracle, shell))
+            if len(theirs) < 11:
+                assert name in NEWER, "COMMAND INFO %s: the oracle has no such command" % name
+                continue
             names = {entry[1] for entry in ours[10][1:]}
             theirs[10][1:] = [entry for entry in theirs[10][1:] if name != "memory" or entry[1] in names]
             for side in (theirs, ours):
@@ -219,6 +225,8 @@ def docs_of(side, protocol, name):
 
 def compare_docs(oracle, shell):
     for name in known_commands(shell):
+        if name in NEWER:
+            continue
         for protocol in (2, 3):
             theirs, ours = docs_of(oracle, protocol, name), docs_of(shell, protocol, name)
             if theirs != ours:

@@ -17,7 +17,7 @@
 #include "store/marks.h"
 #include "store/watch.h"
 
-enum { SITES = 3, OWNER = 0, SILENT = 1, RESTORED = 2, DBS = 2, KEYS = 12, WATCHERS = 3 };
+enum { SITES = 3, OWNER = 0, SILENT = 1, RESTORED = 2, DBS = 2, KEYS = 14, WATCHERS = 3 };
 enum { ARGUMENTS_MAX = 4096, TEXT_MAX = 1 << 20, NESTED_MAX = 5, SEEDS = 6, STEPS = 2500 };
 
 struct site {
@@ -159,11 +159,28 @@ static size_t some(void)
     return roll(8) ? 1 + roll(5) : 1 + roll(roll(4) ? 150 : 700);
 }
 
+/* A word of text with %n and %b, numbers, in it. */
+static void put_mixed(struct line *l, const char *word, size_t size)
+{
+    char text[64];
+    size_t used = 0;
+    for (size_t i = 0; i < size; i++) {
+        assert_true(used + 8 < sizeof text);
+        if (word[i] != '%') {
+            text[used++] = word[i];
+            continue;
+        }
+        int number = (int)roll(word[++i] == 'n' ? 5 : 3000);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%d", number);
+    }
+    put(l, text, used);
+}
+
 /* A letter behind % stands for a random argument, or several. */
 static void put_word(struct line *l, const char *word, size_t size)
 {
-    if (word[0] != '%') {
-        put(l, word, size);
+    if (word[0] != '%' || size > 2) {
+        put_mixed(l, word, size);
         return;
     }
     size_t count = some();
@@ -268,6 +285,14 @@ static const char *const writes[] = {
     "GEOADD %k %G", "GEOADD %k XX CH %G", "GEOSEARCHSTORE %k %k FROMLONLAT %o %o BYRADIUS %b %u STOREDIST",
     "GEOSEARCHSTORE %k %k FROMLONLAT %o %o BYBOX %b %b %u COUNT %n ANY",
     "GEORADIUS %k %o %o %b %u STORE %k", "GEORADIUSBYMEMBER %k %m %b %u COUNT %n STOREDIST %k",
+    /* streams */
+    "XADD %k * %m %v", "XADD %k MAXLEN ~ %b %n-%n %m %v", "XADD %k MAXLEN 20 %b-* %m %v %m %v", "XADD %k NOMKSTREAM * %H",
+    "XTRIM %k MAXLEN %b", "XTRIM %k MINID ~ %b LIMIT %b", "XDEL %k %n-%n %b-0 %b-1", "XSETID %k %b-%n",
+    "XGROUP CREATE %k g%n 0 MKSTREAM", "XGROUP CREATE %k g%n $ ENTRIESREAD %n", "XGROUP SETID %k g%n %b",
+    "XGROUP DESTROY %k g%n", "XGROUP CREATECONSUMER %k g%n c%n", "XGROUP DELCONSUMER %k g%n c%n",
+    "XREADGROUP GROUP g%n c%n COUNT %n STREAMS %k >", "XREADGROUP GROUP g%n c%n NOACK STREAMS %k %k > >",
+    "XREADGROUP GROUP g%n c%n STREAMS %k 0", "XREADGROUP GROUP g%n c%n BLOCK 1 STREAMS %k >", "XACK %k g%n %n-%n %b-0",
+    "XCLAIM %k g%n c%n %t %b-0 %b-1 FORCE", "XCLAIM %k g%n c%n 0 %n-%n JUSTID IDLE %b", "XAUTOCLAIM %k g%n c%n %t 0 COUNT %n",
     /* counters of distinct things, sorting */
     "PFADD %k %M", "PFADD %k %M", "PFMERGE %k %S", "PFCOUNT %S", "SORT %k ALPHA STORE %k", "SORT %k BY nosort STORE %k",
     "SORT %k BY nosort LIMIT %n %n STORE %k", "SORT %k STORE %k", "SORT %k BY k* GET # GET k*->m1 DESC ALPHA STORE %k",
@@ -279,7 +304,7 @@ static const char *const reads[] = {
     "HRANDFIELD %k %x WITHVALUES", "HSCAN %k 0", "SMEMBERS %k", "SRANDMEMBER %k %n", "SSCAN %k 0 COUNT %b", "SINTER %S",
     "SUNION %S", "SDIFF %S", "ZRANGE %k 0 -1 WITHSCORES", "ZRANGEBYSCORE %k %r %r", "ZRANDMEMBER %k -%n WITHSCORES",
     "ZSCAN %k 0", "ZUNION %K WITHSCORES", "ZINTERCARD %K LIMIT %n", "GEOSEARCH %k FROMLONLAT %o %o BYRADIUS %b %u",
-    "GEOPOS %k %M", "GEOHASH %k %M", "SORT_RO %k ALPHA", "MEMORY USAGE %k", "STRLEN %k", "BITCOUNT %k", "BITPOS %k 1",
+    "XRANGE %k - +", "XREAD COUNT 2 STREAMS %k 0", "XPENDING %k g%n", "XINFO STREAM %k FULL", "DUMP %k", "GEOPOS %k %M", "GEOHASH %k %M", "SORT_RO %k ALPHA", "MEMORY USAGE %k", "STRLEN %k", "BITCOUNT %k", "BITPOS %k 1",
     "DBSIZE", "ZRANK %k %m", "ZCOUNT %k %r %r", "ZLEXCOUNT %k %l %l", "HSTRLEN %k %m", "SMISMEMBER %k %M",
 };
 
@@ -299,7 +324,7 @@ static int key_liked_by(const char *words)
         const char *first;
         int key;
     } families[] = {{"SET ", 0}, {"DEL ", -1}, {"LPUSH ", 2}, {"HSET ", 4}, {"SADD ", 6}, {"ZADD ", 8},
-                    {"GEOADD ", 8}, {"PFADD ", 10}, {"SORT ", -1}};
+                    {"GEOADD ", 8}, {"XADD ", 12}, {"PFADD ", 10}, {"SORT ", -1}};
     int key = -1;
     size_t family = 0;
     for (size_t i = 0; i < WRITES; i++) {
@@ -489,6 +514,30 @@ static void run_everywhere(const struct line *l, bool has_own_reads)
     compare_step(has_own_reads);
 }
 
+/* A value as DUMP writes it comes back under another name. */
+static void restore_a_dump(void)
+{
+    char error[COMMAND_ERROR_MAX];
+    clear_line(&line);
+    put_words(&line, "DUMP %k");
+    struct site *s = &sites[OWNER];
+    const struct entry *e = keyspace_peek(s->ks, 0, line.argv[1]);
+    if (!e)
+        return;
+    run_at(s, &line, command_resolve(table, line.argc, line.argv, error), 0, 0);
+    struct slice reply = buf_slice(&s->out);
+    const char *payload = memchr(reply.ptr, '\n', reply.len);
+    assert_non_null(payload);
+    clear_line(&nested);
+    put(&nested, payload + 1, (size_t)(reply.ptr + reply.len - payload) - 3);
+    clear_line(&line);
+    put_words(&line, roll(2) ? "RESTORE %k 0" : "RESTORE %k 900");
+    put(&line, nested.argv[0].ptr, nested.argv[0].len);
+    if (roll(2))
+        put(&line, "REPLACE", 7);
+    run_everywhere(&line, false);
+}
+
 /* --- what each has for itself ----------------------------------------------------------- */
 
 static void read_own(struct site *s)
@@ -569,6 +618,8 @@ static void step(void)
         restore(&sites[RESTORED]);
     } else if (die < 27) {
         pass_time();
+    } else if (die < 30) {
+        restore_a_dump();
     } else if (die < 40) {
         live(&sites[roll(SITES)]);
     } else {

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/random.h"
 #include "store/dict.h"
 #include "store/key_hash.h"
@@ -335,6 +336,45 @@ static void test_load(void **state)
     free(items);
 }
 
+static size_t mapped_now(void)
+{
+    struct mem_figures figures;
+    mem_figures(&figures);
+    return figures.mapped;
+}
+
+/* What INFO and maxmemory see: a table that is mapped counts, whoever holds it,
+ * while it grows, shrinks, is reserved and drained. */
+static void test_mapped_tables_are_counted(void **state)
+{
+    (void)state;
+    enum { COUNT = 100000 };
+    struct item *items = make_items(COUNT, 8);
+    struct dict d;
+    size_t before = mapped_now(), budget = SIZE_MAX;
+    dict_init(&d, hash_item, NULL);
+    for (size_t i = 0; i < COUNT; i++) {
+        add(&d, &items[i]);
+        if (i % 100)
+            continue;
+        size_t mapped = mapped_now() - before, buckets = dict_bytes(&d) - d.children * 64;
+        assert_true(mapped == buckets || buckets < (256 << 10));
+        assert_true(mapped <= buckets);
+    }
+    assert_true(mapped_now() - before > COUNT * 12);
+    for (size_t i = 0; i < COUNT - 1000; i++)
+        take(&d, &items[i]);
+    while (dict_merge(&d)) {
+    }
+    assert_int_equal(mapped_now(), before);
+    assert_true(dict_drain(&d, &budget, see, NULL));
+    dict_reserve(&d, COUNT);
+    assert_int_equal(mapped_now() - before, dict_bytes(&d));
+    dict_deinit(&d);
+    assert_int_equal(mapped_now(), before);
+    free(items);
+}
+
 /* A flood collected under one secret spreads evenly under another. */
 static void test_colliding_keys_depend_on_the_secret(void **state)
 {
@@ -373,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_walk_and_pick),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_load),
+        cmocka_unit_test(test_mapped_tables_are_counted),
         cmocka_unit_test(test_colliding_keys_depend_on_the_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,7 +161,7 @@ static void test_random(void **state)
         parts_env(&env, (unsigned char)i);
         env.settings.values[SETTING_HASH_MAX_LISTPACK_ENTRIES] = plans[i].entries;
         env.settings.values[SETTING_HASH_MAX_LISTPACK_VALUE] = plans[i].value;
-        hash_free(build(&m, &env, 1500, plans[i].longest, i + 1));
+        value_free(VALUE_HASH, build(&m, &env, 1500, plans[i].longest, i + 1));
     }
 }
 
@@ -199,20 +199,20 @@ static void test_thresholds(void **state)
     hash_remove(&v, SLICE_LITERAL("field1"));
     assert_int_equal(v.encoding, ENCODING_HASHTABLE);
     assert_int_equal(hash_size(&v), 512);
-    hash_free(v);
+    value_free(VALUE_HASH, v);
 
     v = numbered(&env, 3);
     hash_set(&v, &env, slice_make(text, 64), slice_make(text, 64));
     assert_int_equal(v.encoding, ENCODING_LISTPACK);
     hash_set(&v, &env, SLICE_LITERAL("f"), slice_make(text, 65));
     assert_int_equal(v.encoding, ENCODING_HASHTABLE);
-    hash_free(v);
+    value_free(VALUE_HASH, v);
 
     v = numbered(&env, 3);
     hash_set(&v, &env, slice_make(text, 65), SLICE_LITERAL("v"));
     assert_int_equal(v.encoding, ENCODING_HASHTABLE);
     assert_int_equal(hash_size(&v), 4);
-    hash_free(v);
+    value_free(VALUE_HASH, v);
 
     /* A lower setting shows at the next change. */
     v = numbered(&env, 3);
@@ -220,7 +220,7 @@ static void test_thresholds(void **state)
     assert_int_equal(v.encoding, ENCODING_LISTPACK);
     set_number(&v, &env, 1);
     assert_int_equal(v.encoding, ENCODING_HASHTABLE);
-    hash_free(v);
+    value_free(VALUE_HASH, v);
 }
 
 /* --- drawing ----------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static void test_draws(void **state)
             hash_pick(&v, &random, see_number, seen);
         for (int i = 0; i < SIZE; i++)
             assert_in_range(seen[i], ROUNDS / SIZE * 8 / 10, ROUNDS / SIZE * 12 / 10);
-        hash_free(v);
+        value_free(VALUE_HASH, v);
     }
 }
 
@@ -281,7 +281,7 @@ static void test_samples(void **state)
             }
         for (int i = 0; i < SIZE; i++)
             assert_in_range(all[i], drawn / SIZE * 9 / 10, drawn / SIZE * 11 / 10);
-        hash_free(v);
+        value_free(VALUE_HASH, v);
     }
 }
 
@@ -315,7 +315,7 @@ static void test_scan_sees_all_that_stay(void **state)
         } while (cursor);
         for (int i = 0; i < SIZE; i++)
             assert_true(!is_through[i] || seen[i]);
-        hash_free(v);
+        value_free(VALUE_HASH, v);
     }
 }
 
@@ -332,7 +332,7 @@ static void test_scan_with_made_up_cursors(void **state)
     for (int i = 0; i < 600; i++)
         assert_int_equal(seen[i], 0);
     hash_scan(&v, (UINT64_C(1) << 52) - 1, SIZE_MAX, see_number, seen);
-    hash_free(v);
+    value_free(VALUE_HASH, v);
 }
 
 /* --- the type's row ------------------------------------------------------------------------- */
@@ -353,12 +353,12 @@ static void test_copy_and_digest(void **state)
         hash_set(&copy, &env, SLICE_LITERAL("field"), SLICE_LITERAL("value"));
         assert_false(parts_same_digest(type, &forms[form], &copy));
         compare(&m, &forms[form]);
-        hash_free(copy);
+        value_free(VALUE_HASH, copy);
     }
     assert_true(forms[0].encoding != forms[1].encoding);
     assert_true(parts_same_digest(type, &forms[0], &forms[1]));
-    hash_free(forms[0]);
-    hash_free(forms[1]);
+    value_free(VALUE_HASH, forms[0]);
+    value_free(VALUE_HASH, forms[1]);
 }
 
 /* Values that change places, and bytes that move from field to value. */
@@ -375,7 +375,7 @@ static void test_digest_tells_apart(void **state)
         hash_set(&v, &env, slice_from(hashes[i][0]), slice_from(hashes[i][1]));
         hash_set(&v, &env, slice_from(hashes[i][2]), slice_from(hashes[i][3]));
         digests[i] = type->digest(&v);
-        hash_free(v);
+        value_free(VALUE_HASH, v);
         for (int k = 0; k < i; k++)
             assert_true(digests[i].low != digests[k].low && digests[i].high != digests[k].high);
     }
@@ -400,8 +400,8 @@ static void test_saves(void **state)
         compare(&m, &loaded);
         assert_true(parts_same_digest(type, &v, &loaded));
         parts_free(p);
-        hash_free(v);
-        hash_free(loaded);
+        value_free(VALUE_HASH, v);
+        value_free(VALUE_HASH, loaded);
     }
 }
 
@@ -417,8 +417,8 @@ static void test_saves_order(void **state)
     assert_true(parts_load(p, &env, &loaded));
     assert_memory_equal(v.at, loaded.at, 700);
     parts_free(p);
-    hash_free(v);
-    hash_free(loaded);
+    value_free(VALUE_HASH, v);
+    value_free(VALUE_HASH, loaded);
 }
 
 static void test_large_hash(void **state)
@@ -440,7 +440,7 @@ static void test_large_hash(void **state)
     assert_true(type->memory(&v, 0) > SIZE * 16);
     assert_true(type->free_effort(&v) >= SIZE);
     assert_true(parts_discard(type, v, 10) >= SIZE / 17);
-    hash_free(loaded);
+    value_free(VALUE_HASH, loaded);
     parts_free(p);
 }
 
@@ -452,7 +452,7 @@ static bool is_taken(enum value_encoding encoding, struct slice part)
     struct value v;
     if (!parts_load(&p, &env, &v))
         return false;
-    hash_free(v);
+    value_free(VALUE_HASH, v);
     return true;
 }
 
@@ -489,7 +489,7 @@ static void test_damaged_parts(void **state)
         struct parts *p = parts_save(type, &v, 60);
         parts_damage(p, &env, &random, 1500);
         parts_free(p);
-        hash_free(v);
+        value_free(VALUE_HASH, v);
     }
 }
 

@@ -125,6 +125,9 @@ static char *edit(char *lp, struct model *m, struct random *random)
         assert_element(at, &t);
         return lp;
     case 4:
+        model_insert(m, m->count, &t);
+        model_insert(m, m->count, &t);
+        return listpack_append_pair(lp, text_of(&t), text_of(&t));
     case 5:
         if (!at)
             return lp;

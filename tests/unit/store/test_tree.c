@@ -27,7 +27,7 @@ struct number {
 struct model {
     struct tree tree;
     struct number *numbers; /* by value */
-    struct number *others;  /* equal ones, for replacing */
+    struct number *others;  /* equal ones at other addresses */
     size_t count;
 };
 
@@ -248,23 +248,6 @@ static void test_append(void **state)
     empty(&m);
 }
 
-static void test_replace(void **state)
-{
-    (void)state;
-    struct model m;
-    model_init(&m);
-    for (size_t i = 0; i < NUMBERS; i++)
-        toggle(&m, i);
-    for (size_t i = 0; i < NUMBERS; i++)
-        tree_replace(&m.tree, item_of(&m.numbers[i]), &m.others[i]);
-    /* What was replaced is nowhere any more. */
-    memset(m.numbers, 0xff, NUMBERS * sizeof *m.numbers);
-    tree_check(&m.tree);
-    for (size_t i = 0; i < NUMBERS; i++)
-        assert_ptr_equal(tree_get(tree_at(&m.tree, i)).item, &m.others[i]);
-    empty(&m);
-}
-
 static void mark(void *context, void *item)
 {
     struct number *n = item;
@@ -316,8 +299,7 @@ int main(void)
         cmocka_unit_test(test_random),        cmocka_unit_test(test_from_the_ends),
         cmocka_unit_test(test_outwards),      cmocka_unit_test(test_middle_out),
         cmocka_unit_test(test_random_fill),   cmocka_unit_test(test_append),
-        cmocka_unit_test(test_replace),       cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_keys_alone),
+        cmocka_unit_test(test_drain),         cmocka_unit_test(test_keys_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

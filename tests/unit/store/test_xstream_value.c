@@ -444,6 +444,38 @@ static void test_empty_is_kept(void **state)
     model_free(m);
 }
 
+/* One word of a node's listpack replaced. */
+static bool is_taken_with(const struct xstream_node *n, int64_t index, int64_t value)
+{
+    char *lp = listpack_copy(n->lp);
+    const char *at = listpack_at(lp, index);
+    lp = listpack_replace_int(lp, &at, value);
+    bool is_taken = xstream_node_is_valid(n->id, slice_make(lp, listpack_bytes(lp)));
+    mem_free(lp);
+    return is_taken;
+}
+
+static void test_impossible_nodes(void **state)
+{
+    (void)state;
+    struct model *m = malloc(sizeof *m);
+    const struct slice words[] = {{"f", 1}, {"v", 1}};
+    model_init(m, 100, 4096);
+    struct xstream *s = xstream_of(&m->value);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(xstream_append(s, &m->env, (struct xstream_id){10, 5 + 2 * i}, words, 1), XSTREAM_APPENDED);
+    const struct xstream_node *n = tree_get(tree_first(&s->nodes)).item;
+    /* count deleted fields f 0 | flags ms seq v lp-count | flags ms seq v lp-count | ... */
+    static const struct { int64_t index, value; bool is_taken; } cases[] = {
+        {0, 3, true}, {0, 2, false}, {0, 4, false}, {0, -1, false}, {1, 1, false}, {2, 2, false}, {2, 0, false},
+        {4, 1, false}, {5, 0, false}, {5, 4, false}, {5, 3, false}, {6, -1, false}, {7, -1, false}, {7, 1, true},
+        {7, 2, false}, {9, 5, false}, {9, 3, false}, {12, 0, false}, {12, 1, true}, {12, 4, false}, {12, 5, false},
+        {11, 1, false}, {16, 1, true}, {16, -1, false}, {14, 0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(is_taken_with(n, cases[i].index, cases[i].value), cases[i].is_taken);
+    model_free(m);
+}
+
 /* Every byte of a small node changed in turn: refused, or a sound value. */
 static void test_hostile_nodes(void **state)
 {
@@ -482,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_copy_and_digest), cmocka_unit_test(test_digest_of_other_nodes),
         cmocka_unit_test(test_memory_and_free), cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_empty_is_kept),   cmocka_unit_test(test_hostile_nodes),
+        cmocka_unit_test(test_impossible_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
