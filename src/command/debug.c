@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "command/families.h"
 #include "command/type_names.h"
+#include "store/digest.h"
 #include "store/hash_value.h"
 #include "store/list_value.h"
 #include "store/rdb_value.h"
@@ -61,12 +62,10 @@ static void debug_object(struct call *c)
 
 /* --- digests --------------------------------------------------------------- */
 
-/* As long as the 160 bits clients know from Redis. */
 static void reply_digest(struct call *c, struct digest digest)
 {
-    char text[41];
-    snprintf(text, sizeof text, "00000000%016llx%016llx", (unsigned long long)digest.high,
-             (unsigned long long)digest.low);
+    char text[DIGEST_TEXT_BYTES + 1] = "";
+    digest_text(digest, text);
     reply_simple(c->reply, text);
 }
 

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "command/transaction.h"
 #include "store/marks.h"
+#include "store/digest.h"
 #include "store/settings.h"
 
 static void ok_command(struct call *c)
@@ -58,6 +59,25 @@ static void giveback_command(struct call *c)
     undo.command->handler(&undo);
 }
 
+/* Answers how many were deleted. */
+static void migrated_command(struct call *c)
+{
+    char text[DIGEST_TEXT_BYTES];
+    int64_t deleted = 0;
+    for (int i = 1; i + 1 < c->argc; i += 2) {
+        struct entry *e = keyspace_find_for_write(c->ks, c->db, c->argv[i]);
+        if (!e)
+            continue;
+        digest_text(keyspace_value_digest(e), text);
+        if (!slice_equal(slice_make(text, sizeof text), c->argv[i + 1]))
+            continue;
+        keyspace_delete(c->ks, c->db, c->argv[i]);
+        call_changed(c, EVENT_GENERIC, "del", c->argv[i]);
+        deleted++;
+    }
+    reply_int(c->reply, deleted);
+}
+
 #define INTERNAL_ROW(name_, handler_, arity_, route_, flags_)                                 \
     {.name = (name_), .handler = (handler_), .arity = (arity_), .route = (route_),            \
      .flags = COMMAND_INTERNAL | (flags_), .group = "internal", .since = "7.0.0", .complexity = "", .summary = ""}
@@ -72,6 +92,7 @@ static const struct command rows[INTERNAL_COUNT] = {
     [INTERNAL_FORGET_OTHERS] =
         INTERNAL_ROW("+forget-others", transaction_forget_others, 2, ROUTE_WRITE, COMMAND_SILENT),
     [INTERNAL_GIVEBACK] = INTERNAL_ROW("+giveback", giveback_command, -4, ROUTE_WRITE, COMMAND_SILENT),
+    [INTERNAL_MIGRATED] = INTERNAL_ROW("+migrated", migrated_command, -3, ROUTE_WRITE, COMMAND_WRITE),
     [INTERNAL_SETTINGS] = INTERNAL_ROW("+settings", settings_command, -3, ROUTE_WRITE, 0),
     [INTERNAL_OVERRIDES] = INTERNAL_ROW("+overrides", settings_command, -3, ROUTE_WRITE, COMMAND_SILENT),
     [INTERNAL_DEFAULTS] = INTERNAL_ROW("+defaults", defaults_command, -3, ROUTE_WRITE, COMMAND_SILENT),

@@ -18,6 +18,7 @@ enum internal_command {
     INTERNAL_FORGET,         /* watcher... */
     INTERNAL_FORGET_OTHERS,  /* member life upto: watchers of a member that are no more */
     INTERNAL_GIVEBACK,       /* mark command...: undoes a pop, once */
+    INTERNAL_MIGRATED,       /* key digest...: deletes those that are still what was sent elsewhere */
     INTERNAL_SETTINGS,       /* name value...: CONFIG SET of what all replicas share */
     INTERNAL_OVERRIDES,      /* the same when nobody waits for it */
     INTERNAL_DEFAULTS,       /* the same for settings that nobody has set yet */

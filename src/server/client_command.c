@@ -428,7 +428,7 @@ static void unblock_command(struct call *c)
     if (!call_int64(c, 2, &id))
         return;
     struct session *s = find_session(call_session(c)->server, (uint64_t)id);
-    bool is_blocked = s && s->is_blocked;
+    bool is_blocked = s && s->is_blocked && !s->migration;
     if (is_blocked && s->waiter) {
         blocking_end(s, is_error ? ENDING_ERROR : ENDING_TIMEOUT);
     } else if (is_blocked && is_error) {

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "command/command.h"
 #include "server/agreed.h"
+#include "server/migrate.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -388,6 +389,27 @@ const struct command server_command_rows[] = {
      SERVER_GROUP("5.0.0", "O(1)", "Tells the version, with a smile."),
      COMMAND_ARGUMENTS({.name = "version", .type = ARGUMENT_INTEGER, .token = "VERSION",
                         .flags = ARGUMENT_OPTIONAL})},
+    {.name = "migrate", .handler = migrate_command, .arity = -6, .flags = COMMAND_WRITE | COMMAND_MOVABLEKEYS,
+     .categories = CATEGORY_KEYSPACE | CATEGORY_DANGEROUS, .group = "generic", .since = "2.6.0",
+     .complexity = "O(bytes)", .summary = "Moves keys to another server, which must take them before they go here.",
+     COMMAND_HISTORY({"3.0.0", "COPY and REPLACE."}, {"3.0.6", "KEYS."}, {"4.0.7", "AUTH."}, {"6.0.0", "AUTH2."}),
+     COMMAND_TIPS("nondeterministic_output"), COMMAND_KEYS(3, 3, 1),
+     COMMAND_SPECS(KEY_RANGE(3, KEY_RW | KEY_ACCESS | KEY_DELETE, 0, 1),
+                   KEY_KEYWORD_RANGE("KEYS", -2, KEY_RW | KEY_ACCESS | KEY_DELETE | KEY_INCOMPLETE, -1, 1, 0)),
+     COMMAND_ARGUMENTS(
+         ARGUMENT("host", STRING), ARGUMENT("port", STRING),
+         ARGUMENT("key_or_empty_string", ONEOF,
+                  COMMAND_ARGUMENTS(ARGUMENT("key", KEY), ARGUMENT_WORD("empty_string", "\"\""))),
+         ARGUMENT("destination-db", INTEGER), ARGUMENT("timeout", INTEGER),
+         ARGUMENT("copy", PURE_TOKEN, .token = "COPY", .since = "3.0.0", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("replace", PURE_TOKEN, .token = "REPLACE", .since = "3.0.0", .flags = ARGUMENT_OPTIONAL),
+         ARGUMENT("authentication", ONEOF, .flags = ARGUMENT_OPTIONAL,
+                  COMMAND_ARGUMENTS(ARGUMENT("password", STRING, .token = "AUTH", .since = "4.0.7"),
+                                    ARGUMENT("username_password", BLOCK, .token = "AUTH2", .since = "6.0.0",
+                                             COMMAND_ARGUMENTS(ARGUMENT("username", STRING),
+                                                               ARGUMENT("password", STRING))))),
+         ARGUMENT("key", KEY, .token = "KEYS", .key_spec_index = 1, .since = "3.0.6",
+                  .flags = ARGUMENT_OPTIONAL | ARGUMENT_MULTIPLE))},
     {.name = "debug", .arity = -2, .flags = ADMIN_FLAGS | COMMAND_DEBUG_ONLY | COMMAND_PLAIN,
      SERVER_GROUP("1.0.0", "Depends on subcommand.", "Looks into the server and disturbs it, for tests."),
      COMMAND_SUBCOMMANDS(debug_subcommands)},

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "server/migrate.h"
 #include "server/multi.h"
 #include "server/server.h"
 #include "server/waiting.h"
@@ -45,6 +46,7 @@ static void session_free(struct session *s)
     CHECK(!s->stream);
     CHECK(s->pending == 0);
     blocking_free(s->waiter);
+    migrate_free(s);
     list_remove(&s->link);
     resp_parser_deinit(&s->parser);
     mem_free(s->name);
@@ -66,6 +68,7 @@ static void leave(struct session *s)
     timer_cancel(&s->block_timer);
     multi_end(s);
     blocking_abandon(s);
+    migrate_abandon(s);
     if (list_is_linked(&s->paused_link))
         list_remove(&s->paused_link);
     if (list_is_linked(&s->throttled_link))
@@ -319,6 +322,8 @@ static struct reply *on_replica_begin(struct proposer_client *client, const stru
     if (row->flags & COMMAND_SILENT)
         return &nowhere;
     struct session *s = session_of(client);
+    if (s->migration)
+        return migrate_reply(s);
     if (s->waiter && giveback_concerns(row) && session_is_abandoned(s))
         session_kill(s, "gone while it waited"); /* what is pending keeps it */
     struct reply *reply = session_command_begin(s, row);
@@ -362,6 +367,18 @@ static void on_replica_wait(struct proposer_client *client, const struct call *c
     settle_unanswered(s);
 }
 
+/* What MIGRATE handed over has come back; the client is told when all of it
+ * has. */
+static void settle_migration(struct session *s, void (*tell)(struct session *s))
+{
+    CHECK(s->pending > 0);
+    s->pending--;
+    if (s->stream)
+        tell(s); /* may end the session */
+    else
+        free_if_done(s);
+}
+
 static void on_replica_end(struct proposer_client *client, const struct command *row, uint64_t position)
 {
     if (row->flags & COMMAND_SILENT) {
@@ -371,6 +388,10 @@ static void on_replica_end(struct proposer_client *client, const struct command 
     struct session *s = session_of(client);
     if (row->route == ROUTE_WRITE)
         s->last_write_position = position;
+    if (s->migration) {
+        settle_migration(s, migrate_answered);
+        return;
+    }
     if (!s->stream && s->waiter && giveback_concerns(row))
         giveback_take(s->waiter, buf_slice(&s->server->popped));
     session_command_end(s, row);
@@ -387,6 +408,10 @@ static void on_replica_fail(struct proposer_client *client, const struct command
     }
     struct session *s = session_of(client);
     s->server->caretaker.must_audit |= (row->flags & COMMAND_INTERNAL) != 0;
+    if (s->migration) {
+        settle_migration(s, migrate_failed);
+        return;
+    }
     if (s->waiter && row->flags & COMMAND_BLOCKING && blocking_failed(s, failure == PROPOSER_IN_DOUBT)) {
         settle_unanswered(s);
         return;

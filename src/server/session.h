@@ -40,6 +40,7 @@ enum outcome {
     MUST_WAIT, /* nothing happened; the session is held back, and the command comes again */
 };
 struct waiter;
+struct migration;
 
 enum { SESSION_PENDING_MAX = 16384 };
 
@@ -84,6 +85,7 @@ struct session {
     uint64_t last_write_position; /* of this session's newest applied write */
 
     struct waiter *waiter; /* a command that may wait was handed over, or waits (waiting.h); else NULL */
+    struct migration *migration; /* MIGRATE is at work (migrate.h); else NULL */
     struct multi *multi; /* between MULTI and EXEC (multi.h); else NULL */
     uint64_t watcher;    /* its number among this server's watchers; 0: it watches nothing */
     enum outcome outcome; /* of the COMMAND_DECIDES row that was just handled (dispatch.h) */

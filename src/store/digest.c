@@ -1,5 +1,6 @@
 #include "store/digest.h"
 
+#include <string.h>
 #include <xxhash.h>
 
 struct digest digest_bytes(struct slice bytes)
@@ -36,4 +37,12 @@ void digest_add(struct digest *sum, struct digest digest)
 {
     sum->low += digest.low;
     sum->high += digest.high + (sum->low < digest.low);
+}
+
+void digest_text(struct digest digest, char text[static DIGEST_TEXT_BYTES])
+{
+    const uint64_t words[] = {digest.high, digest.low};
+    memset(text, '0', 8);
+    for (unsigned i = 0; i < 32; i++)
+        text[8 + i] = "0123456789abcdef"[words[i / 16] >> (60 - 4 * (i % 16)) & 0xf];
 }

@@ -28,4 +28,9 @@ struct digest digest_combine(const struct digest_parts *parts);
 /* *sum += digest modulo 2^128. */
 void digest_add(struct digest *sum, struct digest digest);
 
+/* As clients see it: as long as the 160 bits they know from Redis.  No
+ * terminator. */
+enum { DIGEST_TEXT_BYTES = 40 };
+void digest_text(struct digest digest, char text[static DIGEST_TEXT_BYTES]);
+
 #endif
