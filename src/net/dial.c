@@ -27,6 +27,7 @@ struct dial {
     struct loop *loop;
     redisAsyncContext *redis;
     struct timer timeout;
+    int64_t timeout_at_us; /* of the whole; the timer may stand for the connection's */
     struct deferred finish;
     bool (*on_reply)(void *context, size_t index, const struct dial_reply *reply);
     void (*on_done)(void *context, struct stream *stream, const char *error);
@@ -232,8 +233,11 @@ static void on_connect(const redisAsyncContext *redis, int status)
     if (!dial)
         return;
     loop_enter(dial->loop);
-    if (status == REDIS_OK)
+    if (status == REDIS_OK) {
+        if (!dial->is_over)
+            timer_set(&dial->timeout, dial->timeout_at_us);
         return;
+    }
     fail(dial, "cannot connect: %s", redis->errstr ? redis->errstr : "unknown error");
     forget_context(dial);
 }
@@ -306,7 +310,9 @@ struct dial *dial_start(struct loop *loop, const struct dial_options *options)
     dial->finish = (struct deferred){.fn = on_finish, .context = dial};
     loop_object_added(loop);
     timer_init(&dial->timeout, loop, on_timeout, dial);
-    timer_set(&dial->timeout, loop_now_us(loop) + options->timeout_us);
+    dial->timeout_at_us = loop_now_us(loop) + options->timeout_us;
+    bool is_shorter = options->connect_timeout_us > 0 && options->connect_timeout_us < options->timeout_us;
+    timer_set(&dial->timeout, is_shorter ? loop_now_us(loop) + options->connect_timeout_us : dial->timeout_at_us);
     copy_commands(dial, options);
     connect_redis(dial, options);
     return dial;

@@ -54,6 +54,8 @@ struct dial_options {
     const char *host;
     uint16_t port;
     int64_t timeout_us; /* for the whole of it */
+    int64_t connect_timeout_us; /* for the connection alone: shorter than the kernel repeats a lost
+                                   SYN; 0: no other than timeout_us */
     const struct dial_command *commands;
     size_t command_count; /* at least 1 */
     /* Whether this reply will do; false ends the dial as failed.  NULL: anything

@@ -268,7 +268,13 @@ void forming_meet_elder(struct replica *r, uint64_t id)
 {
     r->elder_us = replica_now(r);
     r->elder_id = (uint16_t)id;
-    (void)formation_hold_new(&r->formation, true);
+    if (r->formation.own.epoch == 0)
+        (void)formation_hold_new(&r->formation, true);
+}
+
+bool forming_is_founder(const struct replica *r)
+{
+    return r->formation.own.stage == FORMATION_FORMED && r->roster.version == 0 && r->member_count == 1;
 }
 
 bool forming_knows_elder(const struct replica *r)

@@ -13,6 +13,16 @@ static uint64_t now_of(const struct link *l)
     return (uint64_t)loop_now_us(l->loop);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 void link_init(struct link *l, struct loop *loop, const struct frame_identity *identity,
                const struct link_events *events, void *context, uint8_t peer,
                const struct replica_member *member, bool is_dialer)
@@ -48,7 +58,7 @@ static void drop_connection(struct link *l)
     l->stream = NULL;
     buf_clear(&l->frame);
     buf_clear(&l->outbox);
-    l->is_quiet = l->is_lossy = false;
+    l->is_quiet = l->is_lossy = l->is_stuck = false;
     l->lazy_count = 0;
     l->bulk_count = 0;
     l->bulk_bytes = 0;
@@ -63,8 +73,13 @@ void link_deinit(struct link *l)
 
 static void schedule_dial(struct link *l)
 {
-    l->dial_again_us = now_of(l) + l->backoff_us;
-    l->backoff_us = l->backoff_us * 2 < LINK_BACKOFF_MAX_US ? l->backoff_us * 2 : LINK_BACKOFF_MAX_US;
+    uint64_t now = now_of(l), taken_us = now - l->dialled_us;
+    if (taken_us >= LINK_CONNECT_MIN_US) {
+        l->dial_again_us = now + LINK_BACKOFF_MIN_US;
+        return;
+    }
+    l->dial_again_us = now + l->backoff_us;
+    l->backoff_us = earlier(2 * l->backoff_us, LINK_BACKOFF_MAX_US);
 }
 
 void link_break(struct link *l, const char *why)
@@ -82,12 +97,25 @@ void link_break(struct link *l, const char *why)
         l->events->down(l->context, l->peer);
 }
 
+/* The connection being renewed is gone, and its successor is on the way: the acceptor closes the
+ * old one before its answer is read here. */
+static void lose_silent(struct link *l)
+{
+    struct dial *dial = l->dial;
+    l->dial = NULL;
+    drop_connection(l);
+    l->dial = dial; /* what was heard meanwhile still counts in judge_renewal */
+    l->state = LINK_DIALING;
+    l->events->down(l->context, l->peer);
+}
+
 /* --- coming up ------------------------------------------------------------ */
 
 static void come_up(struct link *l)
 {
     l->last_error[0] = '\0';
     l->backoff_us = LINK_BACKOFF_MIN_US;
+    l->dials_in_vain = 0;
     log_notice("replica", "link to member %u at %s:%d is up", l->peer_id, l->host, l->port);
     l->events->up(l->context, l->peer);
 }
@@ -98,8 +126,8 @@ static void on_input(void *context, struct stream *stream)
     struct buf *in = stream_in(stream);
     struct frame frame;
     enum status status = STATUS_AGAIN;
+    l->heard_us = now_of(l); /* a long frame may take its time */
     while (l->stream == stream && (status = frame_parse(buf_head(in), buf_size(in), &frame)) == STATUS_OK) {
-        l->heard_us = now_of(l);
         l->frames_in++;
         if (l->is_quiet) {
             l->is_quiet = false;
@@ -120,6 +148,10 @@ static void on_close(void *context, struct stream *stream, enum stream_end end)
 {
     struct link *l = context;
     CHECK(l->stream == stream);
+    if (l->dial) {
+        lose_silent(l);
+        return;
+    }
     link_break(l, end == STREAM_END_ERROR ? strerror(stream_error(stream)) : "closed by the other side");
 }
 
@@ -163,6 +195,12 @@ void link_accept(struct link *l, struct stream *stream)
     take_stream(l, stream, true);
 }
 
+static uint64_t renew_after_us(const struct link *l)
+{
+    bool is_patient = l->needless_us && now_of(l) < l->needless_us + LINK_PATIENT_US;
+    return is_patient ? l->renew_us : LINK_RENEW_US;
+}
+
 static bool is_wrong_password(const struct dial_reply *reply)
 {
     static const char code[] = "WRONGPASS ";
@@ -185,16 +223,42 @@ static bool on_reply(void *context, size_t index, const struct dial_reply *reply
     return !is_last || l->events->accepted(l->context, l->peer, reply->text);
 }
 
+/* Silent, but alive all the while the other one was dialled. */
+static void judge_renewal(struct link *l)
+{
+    if (!l->is_renewal || l->heard_us <= l->dialled_us)
+        return;
+    l->renew_us = 2 * renew_after_us(l);
+    l->needless_us = now_of(l);
+}
+
 static void on_done(void *context, struct stream *stream, const char *error)
 {
     struct link *l = context;
     l->dial = NULL;
+    judge_renewal(l);
+    if (!stream && l->state == LINK_UP) {
+        schedule_dial(l);
+        return;
+    }
     if (!stream) {
         link_break(l, l->is_password_wrong ? "refused: WRONGPASS its requirepass is not ours" : error);
         return;
     }
+    if (l->state == LINK_UP) {
+        log_notice("replica", "link to member %u was silent and is made anew", l->peer_id);
+        l->events->down(l->context, l->peer);
+        drop_connection(l);
+    }
     take_stream(l, stream, false);
     come_up(l);
+}
+
+static int64_t connect_timeout_us(const struct link *l)
+{
+    if (l->round_trip_us == 0 || l->dials_in_vain % LINK_PATIENT_DIALS == LINK_PATIENT_DIALS - 1)
+        return 0;
+    return (int64_t)later(4 * l->round_trip_us, LINK_CONNECT_MIN_US);
 }
 
 static void start_dial(struct link *l)
@@ -204,13 +268,16 @@ static void start_dial(struct link *l)
         .host = l->host,
         .port = (uint16_t)l->port,
         .timeout_us = LINK_DIAL_TIMEOUT_US,
+        .connect_timeout_us = connect_timeout_us(l),
         .commands = commands,
         .command_count = l->events->introduce(l->context, l->peer, commands),
         .on_reply = on_reply,
         .on_done = on_done,
         .context = l,
     };
-    l->state = LINK_DIALING;
+    l->dialled_us = now_of(l);
+    l->dials_in_vain++;
+    l->is_renewal = l->state == LINK_UP && !l->is_stuck;
     l->is_password_wrong = false;
     l->dial = dial_start(l->loop, &options);
 }
@@ -399,9 +466,22 @@ void link_note_pong(struct link *l, uint64_t word)
 
 /* --- the passing of time -------------------------------------------------- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* What we sent comes nowhere, and the kernel waits ever longer before it tries again.  A peer that
+ * does not read is another matter: its kernel acknowledges. */
+static bool is_stuck(const struct link *l)
 {
-    return a < b ? a : b;
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    return getsockopt(stream_fd(l->stream), IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+           info.tcpi_unacked > 0 && info.tcpi_retransmits >= LINK_STUCK_REPEATS;
+}
+
+/* Once our way has recovered, the other's may still wait: until something is heard nothing is well. */
+static void note_stuck(struct link *l, uint64_t now)
+{
+    if (is_stuck(l))
+        l->stuck_us = now;
+    l->is_stuck = l->stuck_us == now || (l->is_stuck && l->heard_us < l->stuck_us);
 }
 
 static uint64_t pass_end_up(struct link *l, uint64_t now)
@@ -410,15 +490,22 @@ static uint64_t pass_end_up(struct link *l, uint64_t now)
         link_break(l, "silent for 5 seconds");
         return l->dial_again_us;
     }
+    uint64_t renew_us = UINT64_MAX; /* the acceptor waits for it */
     if (now >= l->pinged_us + LINK_PING_US) {
         l->pinged_us = now;
+        note_stuck(l, now);
         send_word(l, FRAME_CLOCK, (uint64_t)loop_wall_ms(l->loop));
         send_word(l, FRAME_PING, now);
+    }
+    if (l->is_dialer && !l->dial) {
+        renew_us = later(l->is_stuck ? 0 : l->heard_us + renew_after_us(l), l->dial_again_us);
+        if (now >= renew_us)
+            start_dial(l);
     }
     if (l->lazy_count && (buf_size(&l->frame) || now >= l->lazy_since_us + LINK_LAZY_US))
         open_frame(l);
     close_frame(l);
-    uint64_t next = earlier(l->heard_us + LINK_SILENT_US, l->pinged_us + LINK_PING_US);
+    uint64_t next = earlier(earlier(l->heard_us + LINK_SILENT_US, l->pinged_us + LINK_PING_US), renew_us);
     return l->lazy_count ? earlier(next, l->lazy_since_us + LINK_LAZY_US) : next;
 }
 
@@ -430,6 +517,7 @@ uint64_t link_pass_end(struct link *l)
     if (l->state == LINK_DOWN && l->is_dialer) {
         if (now < l->dial_again_us)
             return l->dial_again_us;
+        l->state = LINK_DIALING;
         start_dial(l);
     }
     return UINT64_MAX;

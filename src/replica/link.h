@@ -7,6 +7,17 @@
  *
  *   down --dial, backoff--> dialing --accepted--> up --closed, silent, malformed--> down
  *   down -----------------peer dialled us-------> up --peer dials again-----------> up (new)
+ *   up --silent or stuck, we dial beside it------> up (new)
+ *
+ * After a partition the kernel sends again when its timer says so, and that has grown with
+ * the partition: a link may stay mute as long as there was no way.  So the dialler
+ * does not wait: when it has heard nothing for LINK_RENEW_US, or the kernel has sent the same bytes
+ * again in vain LINK_STUCK_REPEATS times, it dials anew, and keeps the old connection until the new one
+ * has been accepted.  If the old one was alive all the while (a peer that was busy or stopped), the
+ * silence it takes next time is twice as long, for LINK_PATIENT_US.
+ * Where the round trip is known, a dial does not wait for the kernel to repeat a lost SYN
+ * after a second; one of LINK_PATIENT_DIALS does, should the way have grown longer.  Backoff is
+ * for those who refuse: a dial that took its time was pause enough.
  *
  * A link promises nothing: what is queued when it breaks, or beyond its
  * bounds, is lost, and the core repeats it when the link comes up again.
@@ -34,9 +45,14 @@ enum {
     LINK_BULK_AGAIN_US = 1000 * 1000, /* contents that have left are not sent again before */
     LINK_LAZY_MAX = 256,
     LINK_LAZY_US = 1000,
+    LINK_RENEW_US = 2400 * 1000, /* of silence, though what we say arrives: then the dialler dials beside it */
+    LINK_STUCK_REPEATS = 3,      /* 1.4 s on a short way */
+    LINK_PATIENT_US = 30 * 1000 * 1000,
     LINK_SILENT_US = 5 * 1000 * 1000, /* then the link is closed and made anew */
     LINK_PING_US = 200 * 1000,            /* and our wall clock is told */
     LINK_DIAL_TIMEOUT_US = 2 * 1000 * 1000,
+    LINK_CONNECT_MIN_US = 250 * 1000, /* and four round trips at least */
+    LINK_PATIENT_DIALS = 32,
     LINK_BACKOFF_MIN_US = 20 * 1000,
     LINK_BACKOFF_MAX_US = 1000 * 1000,
     LINK_FRAME_BYTES = 1 << 20,      /* a frame that is longer is closed at once */
@@ -72,9 +88,11 @@ struct link {
 
     enum replica_link_state state;
     bool is_quiet; /* accepted, and the dialler's first frame has not come */
+    bool is_stuck;   /* by the kernel's count, as of the newest ping, and nothing was heard since */
+    bool is_renewal; /* of the dial: a connection was there when it began, silent and not stuck */
     bool is_lossy; /* over LINK_QUEUE_MAX: dropping until drained */
     struct stream *stream;
-    struct dial *dial;
+    struct dial *dial; /* dialing, or up and being renewed */
     struct buf frame;  /* the FRAME_MESSAGES being built; empty if none is */
     struct buf outbox; /* frames of this pass, complete */
     struct rabia_message lazy[LINK_LAZY_MAX];
@@ -86,8 +104,11 @@ struct link {
     } bulks[LINK_BULKS_MAX]; /* the newest, a ring */
     size_t bulk_count;
     uint64_t bulk_bytes; /* queued on this connection so far */
-    uint64_t dial_again_us, backoff_us, heard_us, pinged_us;
+    uint64_t dialled_us, dial_again_us, backoff_us, heard_us, pinged_us;
+    uint64_t stuck_us; /* when the kernel's count last said so */
+    uint64_t renew_us, needless_us; /* silence it takes, if longer than usual; since when; 0: never */
 
+    uint64_t dials_in_vain; /* since it was up */
     uint64_t round_trip_us, bytes_in_before, bytes_out_before;
     uint64_t frames_in, frames_out, links_made, messages_dropped;
     char last_error[128];

@@ -335,6 +335,11 @@ const char *replica_check_hello(struct replica *r, const struct replica_hello *h
         return refuse(r, hello, "it belongs to a cluster that has this server for a member, but this server has lost its "
                                 "data and its cluster-members do not name it: name it in cluster-join");
     }
+    if (from < 0 && !is_first && forming_is_founder(r) && hello->incarnation < own_incarnation(r)) {
+        forming_meet_elder(r, hello->from_id);
+        return refuse(r, hello, "it belongs to an older cluster that has this server for a member; while it calls, this "
+                                "server, which began a cluster of its own, serves nobody");
+    }
     if (from < 0 || from == r->self || hello->incarnation == 0)
         return refuse(r, hello, "it is not a member");
     if (!forming_meet(r, (uint8_t)from, hello->incarnation)) {

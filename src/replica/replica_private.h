@@ -217,6 +217,9 @@ void forming_saved(struct replica *r);
 /* A member of a cluster with that name, who is not on our list, takes us for one of its own. */
 void forming_meet_elder(struct replica *r, uint64_t id);
 bool forming_knows_elder(const struct replica *r);
+/* Began a cluster as its only member, and the members have never changed: then nobody but itself says
+ * that this is the first one of that name. */
+bool forming_is_founder(const struct replica *r);
 void forming_cron(struct replica *r);
 /* The core fell behind, or has rejoined: what its out says. */
 void forming_honour(struct replica *r);

@@ -100,6 +100,12 @@ static void describe_forming(const struct replica *r, const char *absent, char *
                  with_memory, voter_count(r), voter_count(r) / 2 + 1, heard_count(r), absent);
 }
 
+/* A founder of the same name was here before: two clusters must not serve. */
+static bool is_usurper(const struct replica *r)
+{
+    return forming_is_founder(r) && forming_knows_elder(r);
+}
+
 void status_describe_wait(const struct replica *r, char *text, size_t size)
 {
     char absent[160];
@@ -123,7 +129,10 @@ void status_describe_wait(const struct replica *r, char *text, size_t size)
                  r->received_bytes >> 20);
         break;
     case REPLICA_UP:
-        if (!status_has_quorum(r))
+        if (is_usurper(r))
+            snprintf(text, size, "member %u of an older cluster takes this server for one of its own, begun anew without its "
+                     "data: empty --dir and name an address of it in cluster-join, or stop it", r->elder_id);
+        else if (!status_has_quorum(r))
             snprintf(text, size, "no quorum: %d of %d members are here, need %d; waiting for %s", heard_count(r),
                      voter_count(r), voter_count(r) / 2 + 1, absent);
         break;
@@ -149,6 +158,8 @@ const char *replica_refusal(struct replica *r)
                  strerror(memory_error(r->memory)));
         return r->refusal;
     case REPLICA_UP: {
+        if (is_usurper(r))
+            break;
         bool is_late = r->quorum_lost_us && replica_now(r) >= r->quorum_lost_us + r->cluster_timeout_us;
         if (!is_late || status_has_quorum(r))
             return NULL;

@@ -4,9 +4,11 @@
  * checks that no dial or stream is left, and the open descriptors are counted. */
 #include "drive.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/dial.h"
@@ -122,7 +124,7 @@ static void scene_init(struct scene *scene, const char *const *script)
     scene->listener = listen_local(scene->loop, stub_accept, &scene->stub);
 }
 
-static void scene_dial(struct scene *scene, const char *host, uint16_t port, int64_t timeout_us)
+static void scene_dial(struct scene *scene, const char *host, uint16_t port, int64_t timeout_us, int64_t connect_us)
 {
     struct slice hello[] = {SLICE_LITERAL("AUTH"), SLICE_LITERAL("a b\r\n")};
     struct slice join[] = {SLICE_LITERAL("JOIN"), SLICE_LITERAL("")};
@@ -130,6 +132,7 @@ static void scene_dial(struct scene *scene, const char *host, uint16_t port, int
     struct dial_options options = {.host = host,
                                    .port = port,
                                    .timeout_us = timeout_us,
+                                   .connect_timeout_us = connect_us,
                                    .commands = commands,
                                    .command_count = 2,
                                    .on_reply = on_reply,
@@ -155,7 +158,7 @@ static void scene_deinit(struct scene *scene)
 
 static void dial_stub(struct scene *scene)
 {
-    scene_dial(scene, "127.0.0.1", listener_port(scene->listener), 10000000);
+    scene_dial(scene, "127.0.0.1", listener_port(scene->listener), 10000000, 0);
 }
 
 static void assert_failed(const struct scene *scene, const char *error)
@@ -209,7 +212,7 @@ static void refused_connection(void **state)
     uint16_t port = listener_port(scene.listener);
     listener_free(scene.listener);
     scene.listener = NULL;
-    scene_dial(&scene, "127.0.0.1", port, 10000000);
+    scene_dial(&scene, "127.0.0.1", port, 10000000, 0);
     assert_int_equal(scene.caller.dones, 0); /* never inside dial_start */
     DRIVE_UNTIL(scene.loop, scene.caller.dones == 1);
     assert_failed(&scene, "cannot connect: Connection refused");
@@ -221,7 +224,7 @@ static void unknown_host(void **state)
     (void)state;
     struct scene scene;
     scene_init(&scene, NULL);
-    scene_dial(&scene, "300.300.300.300", 1, 10000000);
+    scene_dial(&scene, "300.300.300.300", 1, 10000000, 0);
     assert_int_equal(scene.caller.dones, 0);
     DRIVE_UNTIL(scene.loop, scene.caller.dones == 1);
     assert_null(scene.caller.stream);
@@ -291,9 +294,52 @@ static void timeouts(void **state)
     const char *mute[] = {"", NULL};
     struct scene scene;
     scene_init(&scene, mute);
-    scene_dial(&scene, "127.0.0.1", listener_port(scene.listener), 2000);
+    scene_dial(&scene, "127.0.0.1", listener_port(scene.listener), 2000, 0);
     while (!scene.caller.dones)
         loop_pass(scene.loop, true);
+    assert_failed(&scene, "timed out");
+    scene_deinit(&scene);
+}
+
+/* Ports of a listener whose queue is full do not answer: the kernel would repeat the SYN after a second. */
+static void connecting_has_its_own_time(void **state)
+{
+    (void)state;
+    int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), queued[4];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    assert_int_equal(bind(full, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(full, 0), 0);
+    assert_int_equal(getsockname(full, (struct sockaddr *)&address, &length), 0);
+    for (int i = 0; i < 4; i++) {
+        queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(queued[i], (struct sockaddr *)&address, length);
+    }
+    const char *none[] = {NULL};
+    struct scene scene;
+    scene_init(&scene, none);
+    scene_dial(&scene, "127.0.0.1", ntohs(address.sin_port), INT64_C(3600000000), 2000);
+    while (!scene.caller.dones)
+        loop_pass(scene.loop, true);
+    assert_failed(&scene, "timed out");
+    scene_deinit(&scene);
+    for (int i = 0; i < 4; i++)
+        close(queued[i]);
+    close(full);
+}
+
+/* Connected, the whole time is left for the answers. */
+static void an_answer_may_take_longer_than_connecting(void **state)
+{
+    (void)state;
+    const char *mute[] = {"", NULL};
+    struct scene scene;
+    scene_init(&scene, mute);
+    int64_t begin_us = loop_now_us(scene.loop);
+    scene_dial(&scene, "127.0.0.1", listener_port(scene.listener), 60000, 20000);
+    while (!scene.caller.dones)
+        loop_pass(scene.loop, true);
+    assert_true(loop_now_us(scene.loop) >= begin_us + 60000);
     assert_failed(&scene, "timed out");
     scene_deinit(&scene);
 }
@@ -366,7 +412,10 @@ int main(void)
         cmocka_unit_test(unknown_host),    cmocka_unit_test(refused_command),
         cmocka_unit_test(unwanted_reply),  cmocka_unit_test(peer_closes),
         cmocka_unit_test(bytes_behind_the_last_reply),
-        cmocka_unit_test(timeouts),        cmocka_unit_test(cancelling),
+        cmocka_unit_test(timeouts),
+        cmocka_unit_test(connecting_has_its_own_time),
+        cmocka_unit_test(an_answer_may_take_longer_than_connecting),
+        cmocka_unit_test(cancelling),
         cmocka_unit_test(cancelling_at_the_last_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,7 @@ static inline void collect(struct keyspace *ks, struct random *random, int db, s
     bool are_numbers = random_below(random, 3) == 0;
     for (size_t left = 1 + random_below(random, random_below(random, 6) ? 12 : 700); left > 0; left--) {
         char text[INT64_TEXT_MAX];
-        size_t used = random_below(random, 30) ? 6 : lengths_used;
+        size_t used = random_below(random, 100) ? 6 : lengths_used; /* long ones make values of several parts */
         struct slice member = random_bytes(random, member_room, lengths[random_below(random, used)]);
         struct slice value = random_bytes(random, value_room, lengths[random_below(random, used)]);
         if (are_numbers)

@@ -324,6 +324,100 @@ static void test_a_silent_peer_is_dropped_and_dialled_again(void **state)
     stop();
 }
 
+/* Makes the dialler take its peer for silent. */
+static void make_silent(uint64_t silent_us)
+{
+    pair.dialler.link.heard_us = (uint64_t)loop_now_us(pair.loop) - silent_us;
+    pair.dialler.link.dial_again_us = 0;
+    link_pass_end(&pair.dialler.link);
+}
+
+static void test_a_silent_connection_is_kept_until_another_is_there(void **state)
+{
+    (void)state;
+    bring_up();
+    struct link *l = &pair.dialler.link;
+    make_silent(LINK_RENEW_US - 200 * 1000);
+    assert_null(l->dial);
+    make_silent(LINK_RENEW_US);
+    assert_non_null(l->dial);
+    assert_int_equal(l->state, LINK_UP);
+    send_skip(&pair.dialler, 3, 1, false);
+    assert_int_equal(l->messages_dropped, 0);
+    assert_int_equal(pair.dialler.downs, 0);
+    DRIVE_UNTIL(pair.loop, pair.dialler.ups == 2 && pair.acceptor.ups == 2 && both_up());
+    assert_int_equal(pair.dialler.downs, 1);
+    assert_int_equal(pair.acceptor.downs, 1);
+    assert_int_equal(l->links_made, 2);
+    int heard = pair.acceptor.messages;
+    send_skip(&pair.dialler, 4, 1, false);
+    send_skip(&pair.acceptor, 5, 1, false);
+    DRIVE_UNTIL(pair.loop, pair.acceptor.messages == heard + 1 && pair.dialler.messages == 1);
+    stop();
+}
+
+static void test_an_acceptor_does_not_renew(void **state)
+{
+    (void)state;
+    bring_up();
+    pair.acceptor.link.heard_us = (uint64_t)loop_now_us(pair.loop) - LINK_RENEW_US;
+    link_pass_end(&pair.acceptor.link);
+    assert_null(pair.acceptor.link.dial);
+    stop();
+}
+
+static void test_a_refused_renewal_leaves_the_link_as_it_is(void **state)
+{
+    (void)state;
+    bring_up();
+    struct link *l = &pair.dialler.link;
+    pair.answer = "-ERR link refused: no\r\n";
+    make_silent(LINK_RENEW_US);
+    DRIVE_UNTIL(pair.loop, pair.acceptor.refusals == 1 && !l->dial);
+    assert_int_equal(l->state, LINK_UP);
+    assert_int_equal(pair.dialler.downs + pair.acceptor.downs, 0);
+    assert_true(l->dial_again_us > l->dialled_us);
+    send_skip(&pair.dialler, 4, 1, false);
+    DRIVE_UNTIL(pair.loop, pair.acceptor.messages == 1);
+    stop();
+}
+
+/* A busy peer is not dialled again and again. */
+static void test_a_needless_renewal_makes_patient(void **state)
+{
+    (void)state;
+    bring_up();
+    struct link *l = &pair.dialler.link;
+    make_silent(LINK_RENEW_US);
+    l->heard_us = l->dialled_us + 1; /* the old one speaks again */
+    DRIVE_UNTIL(pair.loop, pair.dialler.ups == 2 && pair.acceptor.ups == 2 && both_up());
+    make_silent(LINK_RENEW_US);
+    assert_null(l->dial);
+    make_silent(2 * LINK_RENEW_US);
+    assert_non_null(l->dial);
+    DRIVE_UNTIL(pair.loop, pair.dialler.ups == 3 && pair.acceptor.ups == 3 && both_up());
+    l->needless_us = (uint64_t)loop_now_us(pair.loop) - LINK_PATIENT_US;
+    make_silent(LINK_RENEW_US);
+    assert_non_null(l->dial);
+    DRIVE_UNTIL(pair.loop, pair.dialler.ups == 4 && pair.acceptor.ups == 4 && both_up());
+    stop();
+}
+
+/* Who answers nothing is not called more rarely than who refuses. */
+static void test_a_dial_that_took_its_time_was_pause_enough(void **state)
+{
+    (void)state;
+    start();
+    pair.answer = "-ERR link refused: no\r\n";
+    struct link *l = &pair.dialler.link;
+    DRIVE_UNTIL(pair.loop, l->state == LINK_DIALING);
+    l->backoff_us = LINK_BACKOFF_MAX_US;
+    l->dialled_us -= LINK_CONNECT_MIN_US;
+    DRIVE_UNTIL(pair.loop, l->state == LINK_DOWN);
+    assert_true(l->dial_again_us <= (uint64_t)loop_now_us(pair.loop) + LINK_BACKOFF_MIN_US);
+    stop();
+}
+
 static void test_an_acceptor_waits_to_be_dialled(void **state)
 {
     (void)state;
@@ -463,6 +557,11 @@ int main(void)
         cmocka_unit_test(test_a_refused_dial_is_repeated_later_and_later),
         cmocka_unit_test(test_an_answer_that_is_not_accepted_ends_the_dial),
         cmocka_unit_test(test_a_silent_peer_is_dropped_and_dialled_again),
+        cmocka_unit_test(test_a_silent_connection_is_kept_until_another_is_there),
+        cmocka_unit_test(test_an_acceptor_does_not_renew),
+        cmocka_unit_test(test_a_refused_renewal_leaves_the_link_as_it_is),
+        cmocka_unit_test(test_a_needless_renewal_makes_patient),
+        cmocka_unit_test(test_a_dial_that_took_its_time_was_pause_enough),
         cmocka_unit_test(test_an_acceptor_waits_to_be_dialled),
         cmocka_unit_test(test_a_new_dial_replaces_the_link),
         cmocka_unit_test(test_broken_frames_break_the_link),
