@@ -179,7 +179,8 @@ static void geohash_command(struct call *c)
 /* --- the table ---------------------------------------------------------------------- */
 
 const struct command command_geo_rows[] = {
-    {GEO_ROW(geoadd, -5, WRITE, COMMAND_WRITE | COMMAND_DENYOOM), .since = "3.2.0",
+    {GEO_ROW(geoadd, -5, WRITE, COMMAND_WRITE | COMMAND_DENYOOM),
+     COMMAND_HISTORY({"6.2.0", "NX, XX and CH."}), .since = "3.2.0",
      .complexity = "O(log n) for each place", .summary = "Adds places to a sorted set, or moves them.",
      COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE),
      COMMAND_ARGUMENTS(KEY_ARGUMENT,

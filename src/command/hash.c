@@ -404,7 +404,8 @@ static void hrandfield_command(struct call *c)
 #define FIELDS_ARGUMENT ARGUMENT("field", STRING, .flags = ARGUMENT_MULTIPLE)
 
 const struct command command_hash_rows[] = {
-    {HASH_ROW(hset, -4, WRITE, FAST_STORE), .since = "2.0.0", .complexity = "O(fields)",
+    {HASH_ROW(hset, -4, WRITE, FAST_STORE),
+     COMMAND_HISTORY({"4.0.0", "Takes several pairs."}), .since = "2.0.0", .complexity = "O(fields)",
      .summary = "Sets fields of a hash and answers how many are new.", COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE),
      COMMAND_ARGUMENTS(KEY_ARGUMENT, PAIRS_ARGUMENT)},
     {HASH_ROW(hsetnx, 4, WRITE, FAST_STORE), .since = "2.0.0", .complexity = "O(1)",
@@ -420,7 +421,8 @@ const struct command command_hash_rows[] = {
     {HASH_ROW(hmget, -3, READ, FAST_READ), .since = "2.0.0", .complexity = "O(fields)",
      .summary = "Reads several fields of a hash; null stands for those it lacks.",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS), COMMAND_ARGUMENTS(KEY_ARGUMENT, FIELDS_ARGUMENT)},
-    {HASH_ROW(hdel, -3, WRITE, FAST_WRITE), .since = "2.0.0", .complexity = "O(fields)",
+    {HASH_ROW(hdel, -3, WRITE, FAST_WRITE),
+     COMMAND_HISTORY({"2.4.0", "Takes several fields."}), .since = "2.0.0", .complexity = "O(fields)",
      .summary = "Removes fields of a hash, and the hash with its last one.",
      COMMAND_ONE_KEY(KEY_RW | KEY_DELETE), COMMAND_ARGUMENTS(KEY_ARGUMENT, FIELDS_ARGUMENT)},
     {HASH_ROW(hlen, 2, READ, FAST_READ), .since = "2.0.0", .complexity = "O(1)",

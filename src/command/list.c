@@ -412,23 +412,24 @@ static void lpos_command(struct call *c)
 #define COUNT_ARGUMENT    ARGUMENT("count", INTEGER, .flags = ARGUMENT_OPTIONAL, .since = "6.2.0")
 #define SEARCH_ARGUMENT(name_, token_) ARGUMENT(name_, INTEGER, .token = (token_), .flags = ARGUMENT_OPTIONAL)
 
-#define PUSH_ROW(name_, since_, summary_)                                                                     \
+#define PUSH_ROW(name_, since_, many_since_, summary_)                                                        \
     {                                                                                                         \
         LIST_ROW(name_, -3, WRITE, FAST_STORE, since_), .complexity = "O(elements)", .summary = (summary_),   \
-        COMMAND_ONE_KEY(KEY_RW | KEY_INSERT), COMMAND_ARGUMENTS(KEY_ARGUMENT, ELEMENTS_ARGUMENT)              \
+        COMMAND_HISTORY({(many_since_), "Takes several elements."}), COMMAND_ONE_KEY(KEY_RW | KEY_INSERT),    \
+        COMMAND_ARGUMENTS(KEY_ARGUMENT, ELEMENTS_ARGUMENT)                                                    \
     }
 #define POP_ROW(name_, summary_)                                                                              \
     {                                                                                                         \
         LIST_ROW(name_, -2, WRITE, COMMAND_WRITE | COMMAND_FAST, "1.0.0"), .complexity = "O(count)",          \
         .summary = (summary_), COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_DELETE),                             \
-        COMMAND_ARGUMENTS(KEY_ARGUMENT, COUNT_ARGUMENT)                                                       \
+        COMMAND_HISTORY({"6.2.0", "A count."}), COMMAND_ARGUMENTS(KEY_ARGUMENT, COUNT_ARGUMENT)               \
     }
 
 const struct command command_list_rows[] = {
-    PUSH_ROW(lpush, "1.0.0", "Adds elements in front of a list, which is made if it is not there."),
-    PUSH_ROW(rpush, "1.0.0", "Adds elements at the end of a list, which is made if it is not there."),
-    PUSH_ROW(lpushx, "2.2.0", "Adds elements in front of a list if there is one."),
-    PUSH_ROW(rpushx, "2.2.0", "Adds elements at the end of a list if there is one."),
+    PUSH_ROW(lpush, "1.0.0", "2.4.0", "Adds elements in front of a list, which is made if it is not there."),
+    PUSH_ROW(rpush, "1.0.0", "2.4.0", "Adds elements at the end of a list, which is made if it is not there."),
+    PUSH_ROW(lpushx, "2.2.0", "4.0.0", "Adds elements in front of a list if there is one."),
+    PUSH_ROW(rpushx, "2.2.0", "4.0.0", "Adds elements at the end of a list if there is one."),
     POP_ROW(lpop, "Takes elements from the front of a list."),
     POP_ROW(rpop, "Takes elements from the end of a list."),
     {LIST_ROW(llen, 2, READ, COMMAND_READONLY | COMMAND_FAST, "1.0.0"), .complexity = "O(1)",

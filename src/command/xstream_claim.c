@@ -373,7 +373,8 @@ static void xautoclaim_command(struct call *c)
 #define JUSTID_ARGUMENT ARGUMENT("justid", PURE_TOKEN, .token = "JUSTID", .flags = ARGUMENT_OPTIONAL)
 
 const struct command command_xstream_claim_rows[] = {
-    {XSTREAM_ROW(xpending, -3, READ, COMMAND_READONLY | COMMAND_READS_TIME), .since = "5.0.0",
+    {XSTREAM_ROW(xpending, -3, READ, COMMAND_READONLY | COMMAND_READS_TIME),
+     COMMAND_HISTORY({"6.2.0", "IDLE, and ranges without their ends."}), .since = "5.0.0",
      .complexity = "O(log n) and what is looked at", .summary = "Shows what is delivered and not acknowledged.",
      COMMAND_ONE_KEY(KEY_RO | KEY_ACCESS), COMMAND_TIPS("nondeterministic_output"),
      COMMAND_ARGUMENTS(XSTREAM_KEY_ARGUMENT, ARGUMENT("group", STRING),
@@ -392,7 +393,8 @@ const struct command command_xstream_claim_rows[] = {
                        ARGUMENT("count", INTEGER, .token = "RETRYCOUNT", .flags = ARGUMENT_OPTIONAL),
                        ARGUMENT("force", PURE_TOKEN, .token = "FORCE", .flags = ARGUMENT_OPTIONAL), JUSTID_ARGUMENT,
                        ARGUMENT("id", STRING, .token = "LASTID", .flags = ARGUMENT_OPTIONAL))},
-    {XSTREAM_ROW(xautoclaim, -6, WRITE, COMMAND_WRITE | COMMAND_FAST | COMMAND_READS_TIME), .since = "6.2.0",
+    {XSTREAM_ROW(xautoclaim, -6, WRITE, COMMAND_WRITE | COMMAND_FAST | COMMAND_READS_TIME),
+     COMMAND_HISTORY({"7.0.0", "Tells which of the entries are no longer there."}), .since = "6.2.0",
      .complexity = "O(log n) for each of COUNT entries",
      .summary = "Gives pending entries that have been idle for long to another consumer.",
      COMMAND_ONE_KEY(KEY_RW | KEY_DELETE), COMMAND_TIPS("nondeterministic_output"),

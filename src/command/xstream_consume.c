@@ -207,12 +207,14 @@ static void xack_command(struct call *c)
     ARGUMENT("entries_read", INTEGER, .token = "ENTRIESREAD", .flags = ARGUMENT_OPTIONAL)
 
 static const struct command xgroup_subcommands[] = {
-    {XSTREAM_SUBROW(create, xgroup_create, -5, WRITE, COMMAND_WRITE | COMMAND_DENYOOM), .since = "5.0.0",
+    {XSTREAM_SUBROW(create, xgroup_create, -5, WRITE, COMMAND_WRITE | COMMAND_DENYOOM),
+     COMMAND_HISTORY({"7.0.0", "ENTRIESREAD."}), .since = "5.0.0",
      .complexity = "O(log n)", .summary = "Makes a group of consumers.", SUBCOMMAND_ONE_KEY(KEY_RW | KEY_INSERT),
      COMMAND_ARGUMENTS(GROUP_ARGUMENTS, GROUP_ID_ARGUMENT,
                        ARGUMENT("mkstream", PURE_TOKEN, .token = "MKSTREAM", .flags = ARGUMENT_OPTIONAL),
                        ENTRIES_READ_ARGUMENT)},
-    {XSTREAM_SUBROW(setid, xgroup_setid, -5, WRITE, COMMAND_WRITE), .since = "5.0.0", .complexity = "O(log n)",
+    {XSTREAM_SUBROW(setid, xgroup_setid, -5, WRITE, COMMAND_WRITE),
+     COMMAND_HISTORY({"7.0.0", "ENTRIESREAD."}), .since = "5.0.0", .complexity = "O(log n)",
      .summary = "Sets the id a group reads on from.", SUBCOMMAND_ONE_KEY(KEY_RW | KEY_UPDATE),
      COMMAND_ARGUMENTS(GROUP_ARGUMENTS, GROUP_ID_ARGUMENT, ENTRIES_READ_ARGUMENT)},
     {XSTREAM_SUBROW(destroy, xgroup_destroy, 4, WRITE, COMMAND_WRITE), .since = "5.0.0",

@@ -223,13 +223,16 @@ static void xinfo_help(struct call *c)
 /* --- the table ------------------------------------------------------------------------------- */
 
 static const struct command xinfo_subcommands[] = {
-    {XSTREAM_SUBROW(stream, xinfo_stream, -3, READ, COMMAND_READONLY), .since = "5.0.0",
+    {XSTREAM_SUBROW(stream, xinfo_stream, -3, READ, COMMAND_READONLY),
+     COMMAND_HISTORY({"6.0.0", "FULL."},
+                     {"7.0.0", "How many entries were ever added, what was deleted, and how far groups are behind."}), .since = "5.0.0",
      .complexity = "O(log n), and what FULL shows", .summary = "Tells of a stream.",
      SUBCOMMAND_ONE_KEY(KEY_RO | KEY_ACCESS),
      COMMAND_ARGUMENTS(XSTREAM_KEY_ARGUMENT,
                        ARGUMENT("full", BLOCK, .token = "FULL", .flags = ARGUMENT_OPTIONAL,
                                 COMMAND_ARGUMENTS(XSTREAM_COUNT_ARGUMENT)))},
-    {XSTREAM_SUBROW(groups, xinfo_groups, 3, READ, COMMAND_READONLY), .since = "5.0.0",
+    {XSTREAM_SUBROW(groups, xinfo_groups, 3, READ, COMMAND_READONLY),
+     COMMAND_HISTORY({"7.0.0", "How many entries a group has read, and how far it is behind."}), .since = "5.0.0",
      .complexity = "O(groups)", .summary = "Tells of the groups of a stream.",
      SUBCOMMAND_ONE_KEY(KEY_RO | KEY_ACCESS), COMMAND_ARGUMENTS(XSTREAM_KEY_ARGUMENT)},
     {XSTREAM_SUBROW(consumers, xinfo_consumers, 4, READ, COMMAND_READONLY | COMMAND_READS_TIME), .since = "5.0.0",

@@ -298,7 +298,8 @@ static void zrevrank_command(struct call *c)
 
 /* --- the table ---------------------------------------------------------------------- */
 const struct command command_zset_rows[] = {
-    {ZSET_ROW(zadd, -4, WRITE, FAST_STORE), .since = "1.2.0", .complexity = "O(log n) for each member",
+    {ZSET_ROW(zadd, -4, WRITE, FAST_STORE),
+     COMMAND_HISTORY({"2.4.0", "Takes several members."}, {"3.0.2", "NX, XX, CH and INCR."}, {"6.2.0", "GT and LT."}), .since = "1.2.0", .complexity = "O(log n) for each member",
      .summary = "Adds members to a sorted set, or gives them other scores.",
      COMMAND_ONE_KEY(KEY_RW | KEY_UPDATE),
      COMMAND_ARGUMENTS(KEY_ARGUMENT,
@@ -316,7 +317,8 @@ const struct command command_zset_rows[] = {
      .summary = "Adds to the score of a member; an absent one counts as 0.",
      COMMAND_ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),
      COMMAND_ARGUMENTS(KEY_ARGUMENT, ARGUMENT("increment", INTEGER), MEMBER_ARGUMENT)},
-    {ZSET_ROW(zrem, -3, WRITE, FAST_WRITE), .since = "1.2.0", .complexity = "O(log n) for each member",
+    {ZSET_ROW(zrem, -3, WRITE, FAST_WRITE),
+     COMMAND_HISTORY({"2.4.0", "Takes several members."}), .since = "1.2.0", .complexity = "O(log n) for each member",
      .summary = "Removes members of a sorted set, and the set with its last one.",
      COMMAND_ONE_KEY(KEY_RW | KEY_DELETE), COMMAND_ARGUMENTS(KEY_ARGUMENT, MEMBERS_ARGUMENT)},
     {ZSET_ROW(zcard, 2, READ, FAST_READ), .since = "1.2.0", .complexity = "O(1)",

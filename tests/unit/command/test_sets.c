@@ -209,7 +209,7 @@ static void test_pops_many(void **state)
             at = text + length + 2;
         }
         for (int i = 0; i < count; i++) {
-            snprintf(line, sizeof line, "SISMEMBER k %s", gone[i]);
+            snprintf(line, sizeof line, "SISMEMBER k %.8s", gone[i]);
             EXPECT(line, ":0\r\n");
         }
         snprintf(line, sizeof line, ":%d\r\n", left - count);
