@@ -114,11 +114,22 @@ def drawn(a, b):
     return (a[1] is None) == (b[1] is None)
 
 
+def ends_at_once(words, cursor_at):
+    """Of a command of the SCAN family: it surely visits all in one step."""
+    upper = [word.upper() for word in words]
+    at = upper.index(b"COUNT") + 1 if b"COUNT" in upper else len(words)
+    return words[cursor_at:cursor_at + 1] == [b"0"] and at < len(words) and words[at].isdigit() and int(words[at]) >= 1000
+
+
 def collection_scan(items):
-    """Of a collection that is visited in one step, so that cursors are 0."""
-    def same(a, b):
-        return a == b or a[0] == b[0] == "*" and a[1][0] == b[1][0] and items(a[1][1], b[1][1])
-    return same
+    """Cursors are each server's own: compared is what is visited in one step."""
+    def rule(words):
+        def same(a, b):
+            if a[0] != "*" or b[0] != "*":
+                return a == b
+            return not ends_at_once(words, 2) or a[1][0] == b[1][0] and items(a[1][1], b[1][1])
+        return same
+    return rule
 
 
 def pop(words):
@@ -129,10 +140,11 @@ def pop(words):
 
 COLLECTION_RULES = {
     b"HKEYS": sorted_items, b"HVALS": sorted_items, b"HGETALL": sorted_pairs, b"HRANDFIELD": drawn,
-    b"HSCAN": collection_scan(sorted_pairs), b"SMEMBERS": sorted_items, b"SINTER": sorted_items, b"SUNION": sorted_items,
-    b"SDIFF": sorted_items, b"SRANDMEMBER": drawn, b"SSCAN": collection_scan(sorted_items),
-    b"ZRANDMEMBER": drawn, b"ZSCAN": collection_scan(sorted_pairs),
+    b"SMEMBERS": sorted_items, b"SINTER": sorted_items, b"SUNION": sorted_items,
+    b"SDIFF": sorted_items, b"SRANDMEMBER": drawn, b"ZRANDMEMBER": drawn,
 }
+SCAN_RULES = {b"HSCAN": collection_scan(sorted_pairs), b"SSCAN": collection_scan(sorted_items),
+              b"ZSCAN": collection_scan(sorted_pairs)}
 
 
 def but_times(is_time):
@@ -157,14 +169,10 @@ STREAM_RULES = {b"XPENDING": but_times(lambda row, at: len(row) == 4 and at == 2
 def scan(words):
     """Cursors are each server's own: only a scan that surely ends at once has a
     result to compare, whatever its order."""
-    upper = [word.upper() for word in words]
-    at = upper.index(b"COUNT") + 1 if b"COUNT" in upper else len(words)
-    ends = words[1:2] == [b"0"] and at < len(words) and words[at].isdigit() and int(words[at]) >= 1000
-
     def same(a, b):
         if a[0] != "*" or b[0] != "*":
             return a == b
-        return not ends or a[1][0] == b[1][0] and sorted_items(a[1][1], b[1][1])
+        return not ends_at_once(words, 1) or a[1][0] == b[1][0] and sorted_items(a[1][1], b[1][1])
     return same
 
 
@@ -227,6 +235,8 @@ def rule_for(words):
         return scan(words)
     if name in (b"SORT", b"SORT_RO") and b"nosort" in words:
         return sorted_items  # of a set; tests/unit/command knows which
+    if name in SCAN_RULES:
+        return SCAN_RULES[name](words)
     if name in COLLECTION_RULES:
         return COLLECTION_RULES[name]
     if name in STREAM_RULES and (len(words) < 2 or words[1].upper() != b"HELP"):

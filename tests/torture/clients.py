@@ -13,7 +13,7 @@ GENERATION_S = 0.5
 OBJECTS = 4
 # Replies that promise that nothing happened and nothing will.
 REFUSALS = (b"CLUSTERDOWN", b"LOADING", b"MISCONF", b"OOM", b"DIVERGED", b"ERR max number of clients", b"NOREPLICAS",
-            b"REMOVED")
+            b"REMOVED", b"EXECABORT Transaction discarded because of: ")
 
 
 class Client(threading.Thread):
