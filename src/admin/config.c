@@ -305,7 +305,9 @@ static bool set_key_metadata(struct config *c, struct slice text, char error[sta
 {
     if (!slice_is(text, "yes") && !slice_is(text, "no"))
         return refuse(error, "argument must be 'yes' or 'no'");
-    c->settings[SETTING_KEY_METADATA] = slice_is(text, "yes");
+    if (slice_is(text, "yes"))
+        return refuse(error, "key metadata is not in this version");
+    c->settings[SETTING_KEY_METADATA] = 0;
     return true;
 }
 
@@ -430,8 +432,8 @@ const struct config_row config_rows[] = {
      LIMITS(0, INT64_MAX), .unit = "entries", .effect = "A block of a stream is full with so many entries; 0: never."},
     {"key-metadata", CONFIG_SPECIAL, AGREED, .default_text = "no", .set = set_key_metadata,
      .print = print_key_metadata, .unit = "yes or no",
-     .effect = "Whether keys that are written remember their version and times for RABIA KEYINFO and SET IFVER, at 24 "
-               "bytes each."},
+     .effect = "Whether keys that are written remember their version and times; not in this version, so yes is "
+               "refused."},
     {"cluster-members", CONFIG_SPECIAL, CONFIG_MULTI, .default_text = "", .set = set_members,
      .print = print_members, .unit = "id@host:port, several",
      .effect = "The members a new cluster begins with, at most 9, the same list on each; what a member remembers of "

@@ -6,6 +6,7 @@
  * the two are compared key by key and by digest.  Small snapshots are damaged
  * in every bit and cut at every byte, and forged with right checksums. */
 #include "snapshot_fixture.h"
+#include "store/watch.h"
 
 #include <lz4frame.h>
 
@@ -466,6 +467,27 @@ static void hostile_lengths_are_refused(void **state)
     forged_length(5, 16, SNAPSHOT_STRING_MAX, STATUS_AGAIN, "");
 }
 
+/* They replace what was watched before. */
+static void watched_keys_come_back(void **state)
+{
+    (void)state;
+    struct watcher_id id = {3, 9, 1}, other = {3, 9, 2};
+    struct keyspace *ks = make_keyspace(secret_a, 4), *back = make_keyspace(secret_b, 4);
+    keyspace_set(ks, 0, SLICE_LITERAL("k"), SLICE_LITERAL("v"), EXPIRE_NONE);
+    assert_true(watch_add(keyspace_watches(ks), &id, 0, SLICE_LITERAL("k")));
+    assert_true(watch_add(keyspace_watches(back), &other, 0, SLICE_LITERAL("k")));
+    struct buf bytes = written(ks, false);
+    struct snapshot_reader *reader = snapshot_reader_create(back);
+    assert_int_equal(feed_all(reader, buf_slice(&bytes), SIZE_MAX), STATUS_OK);
+    snapshot_reader_free(reader);
+    assert_int_equal(watch_verdict(keyspace_watches(back), &id), WATCH_CLEAN);
+    assert_int_equal(watch_verdict(keyspace_watches(back), &other), WATCH_UNKNOWN);
+    forge(&bytes, 1, 0, 0x7f, 1);
+    expect_forgery(&bytes, STATUS_MALFORMED, "extras that cannot be");
+    keyspace_free(ks);
+    keyspace_free(back);
+}
+
 static void records_that_change_places_are_refused(void **state)
 {
     (void)state;
@@ -553,6 +575,7 @@ int main(void)
         cmocka_unit_test(settings_come_back),
         cmocka_unit_test(hostile_records_are_refused),
         cmocka_unit_test(hostile_lengths_are_refused),
+        cmocka_unit_test(watched_keys_come_back),
         cmocka_unit_test(records_that_change_places_are_refused),
         cmocka_unit_test(a_database_too_many_is_refused),
         cmocka_unit_test(a_failing_sink_ends_the_writing),
