@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "server/agreed.h"
-#include "server/multi.h"
 #include "server/server.h"
 #include "server/session.h"
 
@@ -115,21 +114,6 @@ static void create_keyspace(struct server *server)
     random_from_system(options.hash_secret, sizeof options.hash_secret);
     server->keyspace = keyspace_create(&options);
     keyspace_set_access_clock(server->keyspace, loop_wall_ms(server->loop));
-}
-
-static void create_commands(struct server *server)
-{
-    server->commands = command_table_create();
-    command_table_add_data_types(server->commands);
-    command_table_add(server->commands, command_introspection_rows, command_introspection_count);
-    command_table_add(server->commands, connection_command_rows, connection_command_count);
-    command_table_add(server->commands, multi_command_rows, multi_command_count);
-    command_table_add(server->commands, client_command_rows, client_command_count);
-    command_table_add(server->commands, server_command_rows, server_command_count);
-    command_table_add(server->commands, rabia_command_rows, rabia_command_count);
-    command_table_add(server->commands, save_command_rows, save_command_count);
-    command_table_extend(server->commands, "debug", command_debug_rows, command_debug_count);
-    command_table_extend(server->commands, "debug", server_debug_rows, server_debug_count);
 }
 
 static void create_replica(struct server *server)
@@ -249,7 +233,7 @@ static void start(struct server *server)
     server->loop = loop_create();
     server->started_wall_us = loop_wall_ms(server->loop) * 1000;
     create_keyspace(server);
-    create_commands(server);
+    server_create_commands(server);
     listen_to(server);
     create_replica(server);
     config->apply = on_config_change;

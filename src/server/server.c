@@ -3,11 +3,29 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/multi.h"
 #include "server/session.h"
 
 enum {
     SHUTDOWN_WAIT_US = 5 * 1000 * 1000, /* for what was proposed to be decided */
 };
+
+/* --- commands ------------------------------------------------------------- */
+
+void server_create_commands(struct server *server)
+{
+    server->commands = command_table_create();
+    command_table_add_data_types(server->commands);
+    command_table_add(server->commands, command_introspection_rows, command_introspection_count);
+    command_table_add(server->commands, connection_command_rows, connection_command_count);
+    command_table_add(server->commands, multi_command_rows, multi_command_count);
+    command_table_add(server->commands, client_command_rows, client_command_count);
+    command_table_add(server->commands, server_command_rows, server_command_count);
+    command_table_add(server->commands, rabia_command_rows, rabia_command_count);
+    command_table_add(server->commands, save_command_rows, save_command_count);
+    command_table_extend(server->commands, "debug", command_debug_rows, command_debug_count);
+    command_table_extend(server->commands, "debug", server_debug_rows, server_debug_count);
+}
 
 /* --- connections ---------------------------------------------------------- */
 

@@ -76,6 +76,8 @@ extern const struct command server_debug_rows[];
 extern const size_t server_debug_count;
 
 /* (server.c) Sets cron and the end of passes going; ends all sessions. */
+/* The table of all rooms' rows, into server->commands. */
+void server_create_commands(struct server *server);
 void server_start(struct server *server);
 void server_stop(struct server *server);
 /* A client or peer has connected. */

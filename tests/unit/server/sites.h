@@ -74,13 +74,7 @@ static void configure(struct server *s, int index)
 
 static void add_commands(struct server *s)
 {
-    s->commands = command_table_create();
-    command_table_add_data_types(s->commands);
-    command_table_add(s->commands, connection_command_rows, connection_command_count);
-    command_table_add(s->commands, multi_command_rows, multi_command_count);
-    command_table_add(s->commands, client_command_rows, client_command_count);
-    command_table_add(s->commands, server_command_rows, server_command_count);
-    command_table_add(s->commands, rabia_command_rows, rabia_command_count);
+    server_create_commands(s);
     if (how.rows)
         command_table_add(s->commands, how.rows, how.row_count);
 }
