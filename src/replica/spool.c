@@ -233,11 +233,6 @@ uint64_t spool_tail_end(const struct spool *s)
     return s->is_tail_cut ? s->open_from : s->open_lap;
 }
 
-uint64_t spool_tail_bytes(const struct spool *s)
-{
-    return s->tail_bytes;
-}
-
 bool spool_is_tail_cut(const struct spool *s)
 {
     return s->is_tail_cut;

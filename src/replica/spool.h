@@ -69,7 +69,6 @@ void spool_note(struct spool *s, uint64_t lap, uint8_t lane, struct batch *batch
 enum status spool_tail(struct spool *s, uint64_t lap, struct frame_messages *messages) MUST_CHECK;
 /* The lap behind the last one the tail has whole. */
 uint64_t spool_tail_end(const struct spool *s);
-uint64_t spool_tail_bytes(const struct spool *s);
 bool spool_is_tail_cut(const struct spool *s);
 
 #endif
