@@ -18,6 +18,7 @@ import subprocess
 import threading
 
 import servers
+import wire
 
 SWITCH = os.path.join(servers.ROOT, "build", "torture", "switch")
 IDS = 9  # as many as a cluster ever has; see replica/roster.h
@@ -109,7 +110,7 @@ def why_not():
     return refusal
 
 
-class Network:
+class Network(wire.Wire):
     """The owner of a switch; the same calls as proxy.Network."""
     name = "namespaces"
     has_packets = True  # loss is loss, and packets overtake each other
@@ -167,16 +168,6 @@ class Network:
 
     def reset(self, pairs):
         self.order(["reset %d %d" % tuple(pair) for pair in pairs])
-
-    def ways(self):
-        return [(a, b) for a in self.ids for b in self.ids if a != b]
-
-    def between(self, one, other):
-        """Both ways between two sets of members."""
-        return [(a, b) for a, b in self.ways() if (a in one and b in other) or (b in one and a in other)]
-
-    def isolate(self, number):
-        self.set(self.between([number], [i for i in self.ids if i != number]), hold=True)
 
     def unplug(self, number):
         self.unplugged.add(number)

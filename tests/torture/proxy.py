@@ -36,6 +36,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "support")]
 
 import servers  # noqa: E402
+import wire  # noqa: E402
 
 IDS = 9  # as many as a cluster ever has; see replica/roster.h
 RETRANSMISSION_S = 0.2
@@ -273,7 +274,7 @@ class Pair:
         self.is_gone = False
 
 
-class Network:
+class Network(wire.Wire):
     """The proxy's owner; the same calls as namespaces.Network."""
     name = "proxy"
     has_packets = False  # what is late or lost is whole chunks, in order
@@ -322,17 +323,8 @@ class Network:
     def reset(self, pairs):
         self.order({"reset": [list(pair) for pair in pairs]})
 
-    def ways(self):
-        return [(a, b) for a in self.ids for b in self.ids if a != b]
-
-    def between(self, one, other):
-        """Both ways between two sets of members."""
-        return [(a, b) for a, b in self.ways() if (a in one and b in other) or (b in one and a in other)]
-
-    def isolate(self, number):
-        self.set(self.between([number], [i for i in self.ids if i != number]), hold=True)
-
-    unplug = isolate  # there is no cable
+    def unplug(self, number):
+        self.isolate(number)  # there is no cable
 
     def heal(self):
         self.set(self.ways())
